@@ -1,0 +1,1 @@
+"""The HTTP service that answers how long a ride takes."""

@@ -1,0 +1,1 @@
+"""Tests of logitrack; the folders mirror the packages."""
