@@ -28,9 +28,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LOGITRACK_", frozen=True, env_ignore_empty=True)
 
-    home: Path = Field(
-        Path(".logitrack"), description="Folder of the lake, the models and the embedded PostgreSQL."
-    )
+    home: Path = Field(Path(".logitrack"), description="Folder of the lake, the models and the embedded PostgreSQL.")
     tlc_url: str | None = Field(
         None,
         description="Where trip files come from: `https://`, `http://`, `file://` or a folder. "
@@ -97,9 +95,7 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
             f"LOGITRACK_{'_'.join(str(part) for part in row['loc'][:1]).upper()}: {row['msg']}"
             for row in error.errors()
         )
-        raise SettingsError(
-            f"Settings that cannot be used: {wrong}. The README lists every setting."
-        ) from None
+        raise SettingsError(f"Settings that cannot be used: {wrong}. The README lists every setting.") from None
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 from dagster import ConfigurableResource, InitResourceContext
 from dagster_pyspark import LazyPySparkResource
@@ -23,9 +24,7 @@ def spark_config(*, master: str, driver_memory: str) -> dict[str, str]:
         # Workers must run this very interpreter, or they start the system's and miss our packages.
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
-        "spark.driver.host": os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")
-        if master.startswith("local")
-        else "",
+        "spark.driver.host": os.environ.get("SPARK_LOCAL_IP", "127.0.0.1") if master.startswith("local") else "",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         # Trips carry New York's wall-clock time and no zone; a session zone must never move them.
@@ -35,7 +34,7 @@ def spark_config(*, master: str, driver_memory: str) -> dict[str, str]:
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.adaptive.enabled": "true",
-        "spark.sql.warehouse.dir": os.path.join(tempfile.gettempdir(), "logitrack-spark"),
+        "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "logitrack-spark"),
         # A month is one file with few row groups: smaller splits keep every core busy.
         "spark.sql.files.maxPartitionBytes": "16m",
         "spark.sql.shuffle.partitions": "8",

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION_TABLE = {"version_table": "schema_version", "version_table_schema": "warehouse"}
+VERSION_TABLE, VERSION_SCHEMA = "schema_version", "warehouse"
 _LOCK = 0x1061_7AC4  # any number that only this migration uses
 
 
@@ -34,7 +34,9 @@ def migrate(url: str) -> None:
 
 def pending(connection: Connection) -> bool:
     """Whether the database lacks a migration that this code has."""
-    context = MigrationContext.configure(connection, opts=VERSION_TABLE)
+    context = MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE, "version_table_schema": VERSION_SCHEMA}
+    )
     return set(context.get_current_heads()) != set(ScriptDirectory.from_config(_config()).get_heads())
 
 

@@ -33,9 +33,7 @@ def driver_url(url: str, driver: str) -> str:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise DatabaseError(
-            "LOGITRACK_DATABASE_URL is no address: write postgresql://user:password@host/db."
-        ) from None
+        raise DatabaseError("LOGITRACK_DATABASE_URL is no address: write postgresql://user:password@host/db.") from None
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise DatabaseError(
             f"LOGITRACK_DATABASE_URL starts with {parsed.drivername!r}: only postgresql:// is spoken here."
