@@ -12,6 +12,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from logitrack_assets.errors import LogitrackError
+
 TLC_SERVER = "https://d37ci6vzurychx.cloudfront.net"
 FLEETS = ("yellow", "green")
 
@@ -19,7 +21,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
-class SettingsError(Exception):
+class SettingsError(LogitrackError):
     """A setting that cannot be used; the message names the variable and the mend."""
 
 
@@ -46,6 +48,7 @@ class Settings(BaseSettings):
         pattern=r"^\d+[kmgKMG]$",
         description="Memory of the driver's JVM; in local mode all of Spark's.",
     )
+    spark_runs: int = Field(1, ge=1, description="Runs that may use Spark at once on this machine; more on a cluster.")
     sample_rows_per_month: int = Field(
         20_000, ge=1, le=1_000_000, description="Trips of a month and fleet that `analytics_sample` keeps."
     )

