@@ -96,9 +96,9 @@ class _Follower(threading.Thread):
         event = entry.dagster_event
         step = entry.step_key or ""
         if event is None:
-            if entry.level >= logging.WARNING:
+            if int(entry.level) >= logging.WARNING:
                 self._console.print(f"    {step}: {entry.user_message}", style="yellow", highlight=False, markup=False)
-            elif entry.level >= logging.INFO:
+            elif int(entry.level) >= logging.INFO:
                 self._console.print(f"    {step}: {entry.user_message}", style="dim", highlight=False, markup=False)
         elif event.event_type == DagsterEventType.STEP_START:
             self._console.print(f"  … {step}", style="dim")

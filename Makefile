@@ -1,0 +1,58 @@
+# `make up` and `make demo` are all that a newcomer needs; `make test` is what CI runs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: up demo test check lint format lock sample bench clean help
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+up: .venv/ready  ## run everything here until Ctrl-C
+	@$(BIN)/logitrack up
+
+demo: .venv/ready  ## the whole way once, then end
+	@$(BIN)/logitrack demo
+
+test: lint  ## everything: style, types, import contracts, tests
+	$(BIN)/python -m pytest
+
+lint: .venv/ready-dev  ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: .venv/ready-dev  ## put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/ready-dev  ## measure; nothing here is a test
+	$(BIN)/python -m logitrack_tests.benchmarks
+
+sample: .venv/ready  ## build the packaged sample of real trips anew
+	$(BIN)/python -m logitrack_assets.sample.build
+
+lock: .venv/ready-dev  ## pin the dependencies anew
+	$(BIN)/python requirements/lock.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "logitrack needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv .venv \
+	  || { echo "This Python cannot make virtual environments (Debian: apt-get install python3-venv)."; exit 1; }
+
+.venv/ready: requirements/run.txt pyproject.toml | .venv/bin/python
+	@echo "Installing the pinned dependencies into .venv (a few minutes, once)…"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/ready-dev: requirements/dev.txt .venv/ready
+	@echo "Installing what the tests need…"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+clean:  ## remove the environment (never the data in .logitrack)
+	rm -rf .venv build *.egg-info

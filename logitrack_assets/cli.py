@@ -1,0 +1,176 @@
+"""The `logitrack` command: arguments in, sentences out; what it does is in `logitrack_assets.commands`.
+
+Imports stay inside the commands, so that `--help` does not wait for Dagster and Spark.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from logitrack_assets.errors import LogitrackError
+from logitrack_assets.settings import Settings, get_settings, read_settings
+
+app = typer.Typer(
+    name="logitrack",
+    help="How long does a city ride take? Trips of the New York taxi commission become a model and a service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+model_app = typer.Typer(no_args_is_help=True, help="The models: what there is, what is served, and going back.")
+app.add_typer(model_app, name="model")
+
+console = Console()
+errors = Console(stderr=True)
+
+Months = Annotated[
+    str, typer.Option("--months", help="Months to load: 2019-03, 2019-01:2019-06, or several separated by commas.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
+
+
+@app.command()
+def up() -> None:
+    """Run everything here until Ctrl-C: PostgreSQL, Dagster, the service. The first time makes a model of the sample."""
+    from logitrack_assets.commands.stack import up as run
+
+    run(get_settings(), console)
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole way once, from trips to an answered prediction, and end."""
+    from logitrack_assets.commands.stack import demo as run
+
+    run(get_settings(), console)
+
+
+@app.command()
+def materialize(
+    months: Months,
+    fleets: Annotated[str | None, typer.Option(help="yellow, green, or both with a comma [LOGITRACK_FLEETS]")] = None,
+) -> None:
+    """Load months from the source and train on them, through Dagster, as the UI would."""
+    if fleets is not None:
+        os.environ["LOGITRACK_FLEETS"] = fleets
+    settings = _prepared()
+    from logitrack_assets.commands.materialize import materialize as run
+    from logitrack_assets.commands.months import parse_months
+
+    problems = run(settings, parse_months(months), console)
+    if problems:
+        raise LogitrackError("\n".join(problems))
+
+
+@app.command()
+def predict(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV: pickup_zone, dropoff_zone, pickup_at, distance_miles?")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go: Parquet or CSV.")],
+) -> None:
+    """Answer a file of rides with the champion, row by row in the same order."""
+    from logitrack_assets.eta.models import ModelStore
+    from logitrack_assets.eta.scoring import score_file
+
+    models = ModelStore(get_settings().home / "models")
+    champion = models.champion()
+    if champion is None:
+        raise LogitrackError("There is no champion to ask: run `logitrack materialize --months 2019-01:2019-12` first.")
+    rows = score_file(file, output, models.load(champion.version))
+    console.print(f"{rows:,} rides answered by {champion.version}: {output}", highlight=False)
+
+
+@app.command()
+def env() -> None:
+    """Print what to export so that `dg` and `dagster` work on this instance: eval "$(logitrack env)"."""
+    from logitrack_assets.instance import dagster_environment
+
+    for name, value in dagster_environment(get_settings()).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Look at Java, memory, disk, ports, database, source and model; say what is wrong and how to mend it."""
+    from logitrack_assets.commands.doctor import examine
+
+    ill = False
+    for finding in examine(get_settings()):
+        ill |= not finding.well
+        sign = "[green]✓[/]" if finding.well else "[red]✗[/]"
+        console.print(f"{sign} {finding.part:<15} {finding.fact}", highlight=False, soft_wrap=True)
+        if finding.mend:
+            console.print(f"  {'':<15} → {finding.mend}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if ill else 0)
+
+
+@model_app.command("list")
+def model_list() -> None:
+    """All versions, newest first, and which one is served."""
+    from logitrack_assets.commands.models import print_versions
+
+    print_versions(get_settings(), console)
+
+
+@model_app.command("show")
+def model_show(version: Annotated[str, typer.Argument(help="A version from `logitrack model list`.")]) -> None:
+    """The card of a version: what it was made of and how good it is."""
+    from logitrack_assets.commands.models import print_card
+
+    print_card(get_settings(), version, console)
+
+
+@model_app.command("promote")
+def model_promote(version: Annotated[str, typer.Argument(help="The version to serve.")], reason: Reason) -> None:
+    """Serve this version from now on; the service follows within seconds."""
+    from logitrack_assets.commands.models import promote
+
+    promote(get_settings(), version, reason, console)
+
+
+@model_app.command("rollback")
+def model_rollback(reason: Reason = "rolled back by hand") -> None:
+    """Go back to the champion before this one."""
+    from logitrack_assets.commands.models import rollback
+
+    rollback(get_settings(), reason, console)
+
+
+def _prepared() -> Settings:
+    """Settings, Java, disk, database and Dagster's environment, before anything is begun."""
+    from logitrack_assets.commands.doctor import require_disk, require_java
+    from logitrack_assets.database import database_url, migrate, wait_for_database
+    from logitrack_assets.instance import dagster_environment
+
+    get_settings.cache_clear()
+    settings = get_settings()
+    require_java()
+    require_disk(settings.home)
+    url = database_url(settings)
+    wait_for_database(url)
+    migrate(url)
+    os.environ.update(dagster_environment(settings))
+    return settings
+
+
+def main() -> None:
+    """Runs the command; a known trouble is one sentence and exit code 1, Ctrl-C is 130."""
+    try:
+        read_settings(Settings)
+        app()
+    except LogitrackError as error:
+        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Months as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from logitrack_assets.commands.months import contiguous, parse_months
+from logitrack_assets.errors import LogitrackError
+
+
+@pytest.mark.parametrize(
+    ("text", "months"),
+    [
+        ("2019-03", ["2019-03"]),
+        ("2019-11:2020-02", ["2019-11", "2019-12", "2020-01", "2020-02"]),
+        ("2020-01, 2019-12:2020-01", ["2019-12", "2020-01"]),
+    ],
+)
+def test_months_and_ranges(text: str, months: list[str]) -> None:
+    assert parse_months(text) == months
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2019-13", "is no month"),
+        ("2019", "is no month"),
+        ("../../etc", "is no month"),
+        ("2019-06:2019-01", "runs backwards"),
+        (" , ", "No month given"),
+        ("1999-01", "months run from 2011-01"),
+        ("2999-01", "months run from 2011-01"),
+    ],
+)
+def test_what_is_no_month_is_said(text: str, said: str) -> None:
+    with pytest.raises(LogitrackError, match=said):
+        parse_months(text)
+
+
+def test_stretches() -> None:
+    assert contiguous([]) == []
+    assert contiguous(["2019-12", "2020-01", "2020-03"]) == [("2019-12", "2020-01"), ("2020-03", "2020-03")]
