@@ -39,7 +39,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the hi
 
 @app.command()
 def up() -> None:
-    """Run everything here until Ctrl-C: PostgreSQL, Dagster, the service. The first time makes a model of the sample."""
+    """Run PostgreSQL, Dagster and the service here until Ctrl-C; the first time makes a model of the sample."""
     from logitrack_assets.commands.stack import up as run
 
     run(get_settings(), console)

@@ -50,7 +50,7 @@ def write_report(settings: Settings, answer: dict[str, Any], *, source: str) -> 
     }
     target = settings.home / "demo.json"
     staged = target.with_suffix(".json.part")
-    staged.write_text(json.dumps(report, indent=2, default=_plain) + "\n")
+    staged.write_text(json.dumps(report, indent=2) + "\n")
     staged.replace(target)
     return report
 
@@ -68,8 +68,9 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     console.print(table)
     answer = report["prediction"]["answer"]
     console.print(f"\n[bold]Model[/] {report['model']['version']}", highlight=False)
-    for name, value in _headline(report["model"]["metrics"]).items():
-        console.print(f"  {name}: {value}", highlight=False)
+    for name, value in report["model"]["metrics"].items():
+        if isinstance(value, int | float):
+            console.print(f"  {name}: {value:,.3f}", highlight=False)
     interval = answer["interval"]
     console.print(
         f"\n[bold]Prediction[/] zone {QUESTION['pickup_zone']} to zone {QUESTION['dropoff_zone']} at "
@@ -122,15 +123,3 @@ def _seconds_by_asset() -> dict[str, float]:
                 if step.start_time is not None and step.end_time is not None:
                     seconds[key.to_user_string()] = round(step.end_time - step.start_time, 2)
     return dict(sorted(seconds.items(), key=lambda item: -item[1]))
-
-
-def _headline(metrics: Any) -> dict[str, str]:
-    plain = _plain(metrics)
-    return {name: f"{value:.3f}" for name, value in plain.items() if isinstance(value, (int, float))}
-
-
-def _plain(value: Any) -> Any:
-    """A struct of ours as what JSON knows."""
-    import msgspec
-
-    return msgspec.to_builtins(value)
