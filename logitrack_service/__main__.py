@@ -1,0 +1,54 @@
+"""`python -m logitrack_service`: the service as it should run, with its workers, limits and logs."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from logitrack_assets.database import DatabaseError, database_url, wait_for_database
+from logitrack_assets.settings import SettingsError, get_settings
+from logitrack_service.analytics.analyst import analyst_login
+from logitrack_service.auth.keys import load_keys
+from logitrack_service.operations.logs import configure_logs
+from logitrack_service.operations.metrics import forget_dead_services
+from logitrack_service.operations.schema import prepare_database
+from logitrack_service.settings import get_service_settings
+
+GRACE_SECONDS = 20  # for requests that are being answered when the service is told to stop
+
+
+def main() -> int:
+    """Prepares the database, then serves until told to stop. Returns the exit code."""
+    try:
+        settings, own_settings = get_settings(), get_service_settings()
+        configure_logs(own_settings.log_level)
+        keys = load_keys(settings, own_settings)
+        url = database_url(settings)
+        wait_for_database(url)
+        prepare_database(url, analyst_login(url, keys, own_settings))
+    except (SettingsError, DatabaseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    forget_dead_services(settings.home)
+    uvicorn.run(
+        "logitrack_service.app:create_app",
+        factory=True,
+        host=settings.service_host,
+        port=settings.service_port,
+        workers=own_settings.service_workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(own_settings.trusted_proxies),
+        forwarded_allow_ips=list(own_settings.trusted_proxies),
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=30,
+        limit_concurrency=1_000,
+        h11_max_incomplete_event_size=32_768,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

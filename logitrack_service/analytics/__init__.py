@@ -1,0 +1,1 @@
+"""How long rides took: reports over the rollups, and analysts' own questions in SQL."""

@@ -1,0 +1,114 @@
+"""The application: assembly only. `create_app()` is what uvicorn's `--factory` asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from litestar import Litestar
+from litestar.middleware import DefineMiddleware
+
+from logitrack_assets.database import database_url
+from logitrack_assets.settings import Settings, get_settings
+from logitrack_service.analytics import routes as analytics
+from logitrack_service.analytics.analyst import analyst_login
+from logitrack_service.analytics.query import AnalystQueries
+from logitrack_service.analytics.reports import Reports
+from logitrack_service.auth import routes as auth
+from logitrack_service.auth.accounts import Accounts
+from logitrack_service.auth.guards import BearerAuthentication
+from logitrack_service.auth.keys import Keys, load_keys
+from logitrack_service.auth.passwords import Passwords
+from logitrack_service.auth.sessions import Revocations
+from logitrack_service.auth.tokens import Tokens
+from logitrack_service.operations import health
+from logitrack_service.operations.bodies import StrictRequest
+from logitrack_service.operations.database import connect, driver_dsn
+from logitrack_service.operations.logs import configure_logs
+from logitrack_service.operations.openapi import complete, openapi_config
+from logitrack_service.operations.problems import as_problem
+from logitrack_service.operations.requests import RequestEnvelope
+from logitrack_service.operations.schema import Schema
+from logitrack_service.predictions import routes as predictions
+from logitrack_service.predictions.champion import ChampionWatch
+from logitrack_service.predictions.log import PredictionLog
+from logitrack_service.service import Service
+from logitrack_service.settings import ServiceSettings, get_service_settings
+from logitrack_service.web import routes as web
+
+LARGEST_BODY = 4_000_000  # bytes; handlers set smaller ones
+
+log = structlog.get_logger("logitrack.service")
+
+
+def create_app(settings: Settings | None = None, own_settings: ServiceSettings | None = None) -> Litestar:
+    """The service, ready to be run by an ASGI server.
+
+    Raises:
+        SettingsError: a setting is wrong, above all a key that is missing, short or known to everybody.
+    """
+    settings = settings or get_settings()
+    own_settings = own_settings or get_service_settings()
+    configure_logs(own_settings.log_level)
+    keys = load_keys(settings, own_settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with running_service(settings, own_settings, keys) as service:
+            app.state.service = service
+            yield
+
+    app = Litestar(
+        route_handlers=[*auth.routes, *predictions.routes, *analytics.routes, *health.routes, *web.routes],
+        lifespan=[lifespan],
+        middleware=[DefineMiddleware(BearerAuthentication)],
+        exception_handlers={Exception: as_problem},
+        request_class=StrictRequest,
+        request_max_body_size=LARGEST_BODY,
+        openapi_config=openapi_config(),
+        logging_config=None,
+        debug=False,
+    )
+    complete(app)
+    app.asgi_handler = RequestEnvelope(app.asgi_handler)
+    return app
+
+
+@asynccontextmanager
+async def running_service(settings: Settings, own_settings: ServiceSettings, keys: Keys) -> AsyncIterator[Service]:
+    """Starts a worker's parts and, at the end, stops them in reverse: what is queued is flushed."""
+    async with AsyncExitStack() as stack:
+        url = await asyncio.to_thread(database_url, settings)
+        analyst = analyst_login(url, keys, own_settings)
+        database = connect(url)
+        stack.push_async_callback(database.dispose)
+        passwords = Passwords(own_settings)
+        stack.callback(passwords.close)
+        tokens = Tokens(keys, minutes=own_settings.access_token_minutes)
+        revocations = Revocations(driver_dsn(url), token_seconds=tokens.seconds)
+        schema = Schema(url, analyst)
+        champion = ChampionWatch(settings.home / "models")
+        prediction_log = PredictionLog(driver_dsn(url))
+
+        for part in (schema, revocations, champion):
+            await part.start()
+            stack.push_async_callback(part.stop)
+        prediction_log.start()
+        stack.push_async_callback(asyncio.to_thread, prediction_log.stop)
+        log.info("service_started", embedded=settings.embedded)
+        yield Service(
+            settings=settings,
+            own_settings=own_settings,
+            database=database,
+            schema=schema,
+            tokens=tokens,
+            revocations=revocations,
+            accounts=Accounts(database, passwords, revocations, refresh_days=own_settings.refresh_token_days),
+            champion=champion,
+            prediction_log=prediction_log,
+            reports=Reports(database),
+            queries=AnalystQueries(driver_dsn(analyst.url), own_settings),
+        )
+    log.info("service_stopped")

@@ -1,0 +1,1 @@
+"""What keeps the service honest at night: health, metrics, logs, errors in one shape."""

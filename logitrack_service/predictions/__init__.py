@@ -1,0 +1,1 @@
+"""How long a ride will take, asked one by one, by the thousand, or as a matrix."""

@@ -1,0 +1,256 @@
+"""From questions to answers: plain functions around the one artefact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from logitrack_assets.eta.artefact import Predictions
+from logitrack_assets.eta.features import FLEETS, TripBatch
+from logitrack_assets.newyork import NEW_YORK, from_wall_clock, to_wall_clock
+from logitrack_service.operations import metrics
+from logitrack_service.operations.bodies import wrong_fields
+from logitrack_service.operations.problems import FieldProblem
+from logitrack_service.predictions.champion import Serving
+from logitrack_service.predictions.identifiers import new_ids
+from logitrack_service.predictions.log import LoggedPredictions
+from logitrack_service.predictions.questions import (
+    DEFAULT_LEVEL,
+    BatchAnswer,
+    Departure,
+    Interval,
+    Matrix,
+    MatrixQuestion,
+    Prediction,
+    Question,
+    RowAnswer,
+    RowError,
+    Trip,
+)
+
+FLEET_CODES = {name: code for code, name in enumerate(FLEETS)}
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A pickup as New York's clocks show it and as the point in time that it is."""
+
+    wall_clock: datetime
+    """Naive."""
+    at: datetime
+    """With New York's offset."""
+
+
+def moment_of(pickup_at: datetime | None) -> Moment:
+    """The pickup that was asked about; None is now. Whole seconds."""
+    if pickup_at is None:
+        pickup_at = datetime.now(UTC)
+    pickup_at = pickup_at.replace(microsecond=0)
+    wall_clock = to_wall_clock(pickup_at)
+    at = pickup_at.astimezone(NEW_YORK) if pickup_at.tzinfo else from_wall_clock(pickup_at)
+    return Moment(wall_clock, at)
+
+
+def after(moment: datetime, minutes: float) -> datetime:
+    """So many real minutes later, whatever the clocks do meanwhile."""
+    return (moment.astimezone(UTC) + timedelta(seconds=round(minutes * 60))).astimezone(NEW_YORK)
+
+
+def trips_of(rows: Sequence[Trip], wall_clocks: Sequence[datetime]) -> TripBatch:
+    """Rides as the model reads them; they have been checked by their types."""
+    return TripBatch(
+        pickup_zone=np.array([row.pickup_zone for row in rows], dtype=np.int16),
+        dropoff_zone=np.array([row.dropoff_zone for row in rows], dtype=np.int16),
+        pickup_at=np.array(wall_clocks, dtype="datetime64[s]"),
+        distance_miles=np.array(
+            [_NAN if row.distance_miles is None else row.distance_miles for row in rows], dtype=np.float32
+        ),
+        fleet=np.array([FLEET_CODES[row.fleet] for row in rows], dtype=np.int8),
+    )
+
+
+def predict(serving: Serving, trips: TripBatch, *, level: float, kind: str) -> Predictions:
+    """Runs the model and measures it."""
+    began = time.perf_counter()
+    answers = serving.artefact.predict(trips, level=level)
+    metrics.prediction_seconds.labels(kind).observe(time.perf_counter() - began)
+    metrics.prediction_rows.labels(kind).observe(len(trips))
+    return answers
+
+
+def answer(serving: Serving, question: Question, account_id: int) -> tuple[Prediction, LoggedPredictions]:
+    """The answer to one question, and what is to be logged about it."""
+    moment = moment_of(question.pickup_at)
+    trips = trips_of([question], [moment.wall_clock])
+    scored = predict(serving, trips, level=question.level, kind="single")
+    ids = new_ids(1)
+    minutes = float(scored.minutes[0])
+    used = float(scored.distance_used_miles[0])
+    prediction = Prediction(
+        prediction_id=ids[0],
+        estimated_duration_minutes=_rounded(minutes),
+        interval=Interval(_rounded(float(scored.low[0])), _rounded(float(scored.high[0])), question.level),
+        pickup_at=moment.at,
+        arrival_at=after(moment.at, minutes),
+        support=int(scored.support[0]),
+        extrapolating=bool(scored.extrapolating[0]),
+        distance_miles=None if used != used else _rounded(used),
+        distance_source=scored.distance_source[0],
+        fleet=question.fleet,
+        model_version=serving.champion.version,
+        trained_through=serving.artefact.manifest.trained_through,
+    )
+    return prediction, LoggedPredictions(ids, account_id, serving.champion.version, trips, scored, question.level)
+
+
+def read_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int], dict[int, RowAnswer]]:
+    """The rides of a batch that can be read, their places, and what is wrong with the others."""
+    decode = _TRIP.decode
+    trips: list[Trip] = []
+    places: list[int] = []
+    wrong: dict[int, RowAnswer] = {}
+    for place, row in enumerate(rows):
+        try:
+            trips.append(decode(row))
+            places.append(place)
+        except msgspec.ValidationError as error:
+            wrong[place] = _refused("Some values are not valid.", wrong_fields(row, Trip, error))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            wrong[place] = _refused("This row is not valid JSON.", [])
+    return trips, places, wrong
+
+
+def _refused(detail: str, errors: list[FieldProblem]) -> RowAnswer:
+    return RowAnswer(error=RowError(detail, errors))
+
+
+def answer_batch(
+    serving: Serving, rows: Sequence[msgspec.Raw | bytes], *, level: float, account_id: int
+) -> tuple[BatchAnswer, LoggedPredictions | None]:
+    """Answers and errors in the order of the rows, and what is to be logged about them."""
+    trips, places, wrong = read_rows(rows)
+    results: list[Any] = [wrong.get(place) for place in range(len(rows))]
+    logged = None
+    if trips:
+        moments = _moments(trips)
+        batch = trips_of(trips, [moment.wall_clock for moment in moments])
+        scored = predict(serving, batch, level=level, kind="batch")
+        ids = new_ids(len(trips))
+        for place, prediction_id, moment, minutes, low, high, support, extrapolating in zip(
+            places,
+            ids,
+            moments,
+            _list(scored.minutes),
+            _list(scored.low),
+            _list(scored.high),
+            scored.support.tolist(),
+            scored.extrapolating.tolist(),
+            strict=True,
+        ):
+            results[place] = RowAnswer(
+                prediction_id,
+                minutes,
+                Interval(low, high, level),
+                moment.at,
+                after(moment.at, minutes),
+                support,
+                extrapolating,
+            )
+        logged = LoggedPredictions(ids, account_id, serving.champion.version, batch, scored, level)
+    answered = BatchAnswer(
+        results=results,
+        model_version=serving.champion.version,
+        trained_through=serving.artefact.manifest.trained_through,
+        level=level,
+        predicted=len(trips),
+        failed=len(wrong),
+    )
+    return answered, logged
+
+
+def _moments(trips: Sequence[Trip]) -> list[Moment]:
+    """The moments of many rides; equal ones are converted once."""
+    now = moment_of(None)
+    known: dict[datetime, Moment] = {}
+    moments = []
+    for trip in trips:
+        asked = trip.pickup_at
+        if asked is None:
+            moments.append(now)
+            continue
+        moment = known.get(asked)  # a naive and an aware datetime are never equal
+        if moment is None:
+            moment = known[asked] = moment_of(asked)
+        moments.append(moment)
+    return moments
+
+
+def answer_matrix(serving: Serving, question: MatrixQuestion) -> Matrix:
+    """Every pair at one time."""
+    moment = moment_of(question.pickup_at)
+    rows, columns = len(question.pickup_zones), len(question.dropoff_zones)
+    size = rows * columns
+    trips = TripBatch(
+        pickup_zone=np.repeat(np.array(question.pickup_zones, dtype=np.int16), columns),
+        dropoff_zone=np.tile(np.array(question.dropoff_zones, dtype=np.int16), rows),
+        pickup_at=np.full(size, moment.wall_clock, dtype="datetime64[s]"),
+        distance_miles=np.full(size, np.nan, dtype=np.float32),
+        fleet=np.full(size, FLEET_CODES[question.fleet], dtype=np.int8),
+    )
+    scored = predict(serving, trips, level=question.level, kind="matrix")
+
+    def grid(values: NDArray[Any]) -> list[list[Any]]:
+        whole = values if values.dtype.kind == "i" else np.round(values.astype(np.float64), 2)
+        return whole.reshape(rows, columns).tolist()
+
+    return Matrix(
+        pickup_zones=question.pickup_zones,
+        dropoff_zones=question.dropoff_zones,
+        pickup_at=moment.at,
+        duration_minutes=grid(scored.minutes),
+        low_minutes=grid(scored.low),
+        high_minutes=grid(scored.high),
+        support=grid(scored.support),
+        level=question.level,
+        model_version=serving.champion.version,
+    )
+
+
+def answer_departures(
+    serving: Serving, trip: Trip, *, every_minutes: int, count: int, probability: float
+) -> list[Departure]:
+    """The same ride at `count` times from its pickup on."""
+    start = moment_of(trip.pickup_at)
+    moments = [moment_of(after(start.at, every_minutes * step)) for step in range(count)]
+    trips = trips_of([trip] * count, [moment.wall_clock for moment in moments])
+    scored = predict(serving, trips, level=DEFAULT_LEVEL, kind="departures")
+    enough = serving.artefact.quantiles(trips, np.array([probability]))[:, 0]
+    return [
+        Departure(moment.at, minutes, in_time, after(moment.at, minutes), after(moment.at, in_time))
+        for moment, minutes, in_time in zip(moments, _list(scored.minutes), _list(enough), strict=True)
+    ]
+
+
+def leave_by(departures: Sequence[Departure], arrive_by: datetime) -> datetime | None:
+    """The latest departure that arrives in time with the wanted probability."""
+    in_time = [departure.pickup_at for departure in departures if departure.arrival_by <= arrive_by]
+    return max(in_time, default=None)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 2)
+
+
+def _list(values: NDArray[Any]) -> list[float]:
+    return np.round(values.astype(np.float64), 2).tolist()
+
+
+_TRIP = msgspec.json.Decoder(Trip)

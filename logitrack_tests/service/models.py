@@ -1,0 +1,84 @@
+"""Small but real artefacts for tests of the service: two leaves, real tables, real digests."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from logitrack_assets.eta import artefact as eta
+from logitrack_assets.eta.features import (
+    DELAY_FEATURES,
+    FEATURES,
+    FLEETS,
+    HOURS_OF_WEEK_KINDS,
+    PAIR_FEATURES,
+    ZONES,
+    FeatureTables,
+)
+from logitrack_assets.eta.forests import constant_forest, one_graph
+from logitrack_assets.eta.models import ModelStore
+
+_ERRORS = eta.Errors(trips=1000, mae_minutes=3.4, rmse_minutes=5.5, r2=0.7, mape=0.25)
+_METRICS = eta.Metrics(
+    zones=_ERRORS,
+    distance=_ERRORS,
+    lookup=_ERRORS,
+    level=0.8,
+    coverage_zones=0.8,
+    coverage_distance=0.8,
+    width_minutes_zones=11.0,
+    width_minutes_distance=9.0,
+    slices=[],
+)
+
+
+def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1) -> str:
+    """A version that answers `minutes` to whatever it is asked; returns its name."""
+    store = ModelStore(home / "models")
+    digest = hashlib.sha256(f"{number} {minutes}".encode()).hexdigest()
+    version = store.new_version(digest, at=datetime(2019, 8, 1, tzinfo=UTC).replace(minute=number % 60))
+    with store.staged(version) as folder:
+        graph = one_graph(constant_forest(float(np.log(minutes))), constant_forest(float(np.log(minutes / 2))))
+        onnx.save(graph, str(folder / eta.MODEL))
+        support = np.full((ZONES, ZONES), 40, dtype=np.int32)
+        support[:, 99] = 0
+        tables = FeatureTables(
+            np.zeros((ZONES, ZONES, len(PAIR_FEATURES)), dtype=np.float32),
+            np.zeros((len(FLEETS), HOURS_OF_WEEK_KINDS, len(DELAY_FEATURES)), dtype=np.float32),
+        )
+        tables.pair[:, :, PAIR_FEATURES.index("typical_miles")] = 4.5
+        eta.Tables(tables, support).save(folder / eta.TABLES)
+        probabilities = np.array([0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975])
+        groups = np.zeros(int(np.prod(eta.GROUP_SHAPE)), dtype=np.int64)
+        eta.Intervals(probabilities, groups, np.linspace(-0.4, 0.4, 9)[None, :]).save(folder / eta.INTERVALS)
+        names = (eta.MODEL, eta.TABLES, eta.INTERVALS)
+        manifest = eta.Manifest(
+            format=eta.FORMAT,
+            version=version,
+            created_at=datetime(2019, 8, 1, tzinfo=UTC),
+            estimator="constant",
+            seed=0,
+            recipe={},
+            features=dict.fromkeys(FEATURES, "float32"),
+            fleets=list(FLEETS),
+            training=[eta.Month(month="2019-06", fleet="yellow", trips=1000, bronze_sha256=None)],
+            trained_through="2019-06",
+            judged_on=["2019-07"],
+            metrics=_METRICS,
+            levels=[eta.LEVEL_MIN, eta.LEVEL_MAX],
+            libraries={},
+            files={name: eta.sha256(folder / name) for name in names},
+        )
+        (folder / eta.MANIFEST).write_text(manifest.model_dump_json(indent=2))
+    return version
+
+
+def promote_model(home: Path, *, minutes: float = 20.0, number: int = 1) -> str:
+    """A version as above, made champion."""
+    version = publish_model(home, minutes=minutes, number=number)
+    ModelStore(home / "models").promote(version, by="test", reason="a test needs it")
+    return version
