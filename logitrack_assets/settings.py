@@ -52,6 +52,24 @@ class Settings(BaseSettings):
     sample_rows_per_month: int = Field(
         20_000, ge=1, le=1_000_000, description="Trips of a month and fleet that `analytics_sample` keeps."
     )
+    source_interval_seconds: int = Field(
+        900, ge=5, description="Seconds between two questions to the source whether months are new."
+    )
+    retrain_interval_seconds: int = Field(
+        60, ge=5, description="Seconds between two looks at whether the model is due for training."
+    )
+    retrain_cooldown_hours: float = Field(
+        24, ge=0, description="Hours after a training in which drift or live error alone start no other."
+    )
+    live_error_worse_by: float = Field(
+        0.25, gt=0, description="Share by which the live error may exceed the test error before it leads to training."
+    )
+    alert_webhook: SecretStr | None = Field(
+        None, description="Address that failures are posted to as JSON (`text`, as Slack and others take it)."
+    )
+    keep_runs_days: int = Field(
+        180, ge=1, description="Days that finished runs and their logs are kept; newest materialisations stay."
+    )
     secret_key: SecretStr | None = Field(
         None,
         description="Key that signs access tokens, at least 32 bytes; made and kept under the home folder "

@@ -44,7 +44,7 @@ def write_report(settings: Settings, answer: dict[str, Any], *, source: str) -> 
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": source,
         "rows": _rows(settings),
-        "model": {"version": champion.version, "metrics": models.manifest(champion.version).metrics},
+        "model": {"version": champion.version, "metrics": models.manifest(champion.version).metrics.model_dump(mode="json")},
         "prediction": {"question": QUESTION, "answer": answer},
         "seconds_by_asset": _seconds_by_asset(),
     }
@@ -68,9 +68,10 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     console.print(table)
     answer = report["prediction"]["answer"]
     console.print(f"\n[bold]Model[/] {report['model']['version']}", highlight=False)
-    for name, value in report["model"]["metrics"].items():
-        if isinstance(value, int | float):
-            console.print(f"  {name}: {value:,.3f}", highlight=False)
+    for what, errors in report["model"]["metrics"].items():
+        if isinstance(errors, dict) and "mae_minutes" in errors:
+            words = ", ".join(f"{name} {value:,.3f}" for name, value in errors.items() if value is not None)
+            console.print(f"  {what:<10} {words}", highlight=False)
     interval = answer["interval"]
     console.print(
         f"\n[bold]Prediction[/] zone {QUESTION['pickup_zone']} to zone {QUESTION['dropoff_zone']} at "

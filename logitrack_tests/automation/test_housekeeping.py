@@ -1,0 +1,69 @@
+"""Old runs go; what the newest materialisations and checks rest on stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dagster import (
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetKey,
+    AssetsDefinition,
+    DagsterInstance,
+    asset,
+    asset_check,
+    job,
+    materialize,
+    op,
+)
+
+from logitrack_assets.automation.housekeeping import remove_old_runs
+from logitrack_assets.partitions import MONTHS
+
+
+@asset(partitions_def=MONTHS)
+def months() -> None: ...
+
+
+@asset
+def model() -> None: ...
+
+
+@asset_check(asset=model)
+def sound() -> AssetCheckResult:
+    return AssetCheckResult(passed=True)
+
+
+@op
+def nothing() -> None: ...
+
+
+@job
+def unrelated() -> None:
+    nothing()
+
+
+def test_only_what_is_superseded_is_removed(tmp_path: Path) -> None:
+    assets: list[AssetsDefinition] = [months, model]
+    with DagsterInstance.local_temp() as instance:
+        superseded = materialize([months], partition_key="2019-01", instance=instance).run_id
+        kept = [
+            materialize([months], partition_key="2019-01", instance=instance).run_id,
+            materialize([months], partition_key="2019-02", instance=instance).run_id,
+            materialize([model, sound], instance=instance).run_id,
+        ]
+        old = unrelated.execute_in_process(instance=instance).run_id
+        for run_id in (superseded, old, kept[0]):
+            (tmp_path / run_id).mkdir()
+        check = AssetCheckKey(AssetKey("model"), "sound")
+        future = datetime.now(UTC) + timedelta(seconds=5)
+
+        assert remove_old_runs(instance, datetime(2000, 1, 1, tzinfo=UTC), tmp_path, [check]) == 0
+        assert remove_old_runs(instance, future, tmp_path, [check]) == 2
+
+        assert {run.run_id for run in instance.get_runs()} == set(kept)
+        assert [folder.name for folder in tmp_path.iterdir()] == [kept[0]]
+        assert instance.get_materialized_partitions(AssetKey("months")) == {"2019-01", "2019-02"}
+        assert all(instance.get_latest_materialization_event(item.key) for item in assets)
+        assert remove_old_runs(instance, future, tmp_path, [check]) == 0

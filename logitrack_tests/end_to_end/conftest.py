@@ -1,0 +1,142 @@
+"""One `logitrack demo` for all end-to-end tests, and the means to run the command as a person does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from logitrack_tests.conftest import REPOSITORY
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Installation:
+    """A home folder and two ports: what one installation of logitrack is."""
+
+    home: Path
+    service_port: int = field(default_factory=free_port)
+    dagster_port: int = field(default_factory=free_port)
+
+    @property
+    def service(self) -> str:
+        return f"http://127.0.0.1:{self.service_port}"
+
+    @property
+    def dagster(self) -> str:
+        return f"http://127.0.0.1:{self.dagster_port}"
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """The environment of a person who set these, and nothing else of ours."""
+        bare = {name: value for name, value in os.environ.items() if not name.startswith(("LOGITRACK_", "DAGSTER_"))}
+        return bare | {
+            "LOGITRACK_HOME": str(self.home),
+            "LOGITRACK_SERVICE_PORT": str(self.service_port),
+            "LOGITRACK_DAGSTER_PORT": str(self.dagster_port),
+            "LOGITRACK_SPARK_MASTER": "local[2]",
+            "COLUMNS": "200",
+            **settings,
+        }
+
+    def run(self, *arguments: str, timeout: float = 240, **settings: str) -> subprocess.CompletedProcess[str]:
+        """`logitrack ARGUMENTS`, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "logitrack_assets.cli", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment(**settings),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        """`logitrack ARGUMENTS`, left running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "logitrack_assets.cli", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment(**settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_until_ready(self, process: subprocess.Popen[str], seconds: float) -> float:
+        """Waits until the service and Dagster answer; gives the seconds it took."""
+        started = time.monotonic()
+        waiting = [f"{self.service}/health/ready", f"{self.dagster}/server_info"]
+        while waiting:
+            assert process.poll() is None, process.stdout.read() if process.stdout else ""
+            assert time.monotonic() - started < seconds, f"{waiting[0]} is not ready"
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(waiting[0], timeout=5).status_code == 200:
+                    waiting.pop(0)
+                    continue
+            time.sleep(0.2)
+        return time.monotonic() - started
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs for this home folder, wherever it hangs in the process tree."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                mine = process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE
+                if not mine and (
+                    str(self.home) in " ".join(process.cmdline())
+                    or process.environ().get("LOGITRACK_HOME") == str(self.home)
+                ):
+                    found.append(process)
+        return found
+
+    def none_left(self, seconds: float = 15) -> bool:
+        """Whether no process of this home is left, soon."""
+        deadline = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return not self.processes()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, subprocess.CompletedProcess[str], float]:
+    """A home folder after `logitrack demo` on the packaged sample, what the demo said, and its seconds."""
+    installation = Installation(tmp_path_factory.mktemp("demo"))
+    started = time.monotonic()
+    said = installation.run("demo", timeout=400)
+    assert said.returncode == 0, said.stdout + said.stderr
+    return installation, said, time.monotonic() - started
+
+
+@pytest.fixture(scope="session")
+def running(demo: tuple[Installation, subprocess.CompletedProcess[str], float]) -> Iterator[Installation]:
+    """`logitrack up` on the demo's home, ready, until the tests are over."""
+    installation = demo[0]
+    process = installation.start("up")
+    try:
+        installation.wait_until_ready(process, seconds=90)
+        yield installation
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()

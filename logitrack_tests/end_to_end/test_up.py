@@ -1,0 +1,134 @@
+"""`logitrack up` as its users meet it: the UI, the service, a second one beside it, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+from logitrack_tests.end_to_end.conftest import Installation
+
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on InvalidSubsetError { message }
+  }
+}
+"""
+STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+SELECTOR = {"repositoryLocationName": "logitrack", "repositoryName": "__repository__"}
+
+
+def _graphql(installation: Installation, query: str, **variables: object) -> dict:
+    answer = httpx.post(f"{installation.dagster}/graphql", json={"query": query, "variables": variables}, timeout=60)
+    answer.raise_for_status()
+    body = answer.json()
+    assert "errors" not in body, body
+    return body["data"]
+
+
+def _wait_for(installation: Installation, run_id: str, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = _graphql(installation, STATUS, id=run_id)["runOrError"]["status"]
+        if status in ("SUCCESS", "FAILURE", "CANCELED"):
+            return status
+        time.sleep(0.5)
+    return f"still {status}"
+
+
+def test_a_month_materialises_from_the_ui(running: Installation) -> None:
+    """What the UI's button sends for one month of the trip assets; the run goes through queue, daemon and worker."""
+    names = ("bronze_trips", "silver_trips", "rejected_trips")
+    data = _graphql(
+        running,
+        LAUNCH,
+        params={
+            "selector": SELECTOR
+            | {
+                "jobName": "__ASSET_JOB",
+                "assetSelection": [{"path": [name]} for name in names],
+                "assetCheckSelection": [],
+            },
+            "mode": "default",
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "2019-03"}]},
+        },
+    )["launchPipelineExecution"]
+    assert data["__typename"] == "LaunchRunSuccess", data
+    assert _wait_for(running, data["run"]["runId"], seconds=150) == "SUCCESS"
+
+
+def test_sensors_and_schedules_run_by_default(running: Installation) -> None:
+    query = """
+    query Instigators($selector: RepositorySelector!) {
+      repositoryOrError(repositorySelector: $selector) {
+        ... on Repository {
+          sensors { name sensorState { status } }
+          schedules { name scheduleState { status } }
+        }
+      }
+    }
+    """
+    repository = _graphql(running, query, selector=SELECTOR)["repositoryOrError"]
+    states = {row["name"]: row["sensorState"]["status"] for row in repository["sensors"]}
+    states |= {row["name"]: row["scheduleState"]["status"] for row in repository["schedules"]}
+    assert {"ingest_published_months", "retrain_when_due", "alert_on_failure", "ingest_monthly"} <= set(states)
+    assert set(states.values()) == {"RUNNING"}
+
+
+def test_a_second_up_says_that_one_is_running(running: Installation) -> None:
+    said = running.run("up", timeout=60)
+    assert said.returncode == 1
+    assert "already running" in said.stderr
+    assert "Traceback" not in said.stderr
+    assert httpx.get(f"{running.service}/health/ready", timeout=10).status_code == 200
+
+
+def test_the_doctor_finds_the_running_house_well(running: Installation) -> None:
+    said = running.run("doctor", timeout=120, LOGITRACK_TLC_URL=str(running.home.parent))
+    assert "is logitrack, running" in said.stdout
+    assert "embedded" in said.stdout
+    assert "champion since" in said.stdout
+    assert "✗ data source" in said.stdout, "the folder given as source is none, and only that is wrong"
+
+
+def test_dagster_commands_work_by_hand(running: Installation) -> None:
+    exported = running.run("env").stdout
+    listed = subprocess.run(
+        ["bash", "-c", f"{exported}\ndagster run list --limit 5"],
+        env={**running.environment(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert listed.returncode == 0, listed.stderr
+    assert "retrain_eta" in listed.stdout
+
+
+def test_ctrl_c_ends_everything_and_the_second_start_is_quick(demo: tuple, running: Installation) -> None:
+    """On a home of its own port but the same data: `running` holds the first one, so it is ended here."""
+    first = next(process for process in running.processes() if process.cmdline()[-1:] == ["up"])
+    family = [first, *first.children(recursive=True)]
+    first.send_signal(signal.SIGINT)
+    assert running.none_left(seconds=60), [process.cmdline() for process in running.processes()]
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+    again = running.start("up")
+    try:
+        assert running.wait_until_ready(again, seconds=60) < 30
+    finally:
+        again.send_signal(signal.SIGINT)
+        output, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, output
+    assert running.none_left()
