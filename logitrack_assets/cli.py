@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 model_app = typer.Typer(no_args_is_help=True, help="The models: what there is, what is served, and going back.")
 app.add_typer(model_app, name="model")
+user_app = typer.Typer(no_args_is_help=True, help="The service's accounts, where only the machine's owner may act.")
+app.add_typer(user_app, name="user")
 
 console = Console()
 errors = Console(stderr=True)
@@ -88,6 +90,42 @@ def predict(
 
 
 @app.command()
+def check(
+    months: Annotated[
+        str, typer.Option("--months", help="Months to look at; all that are materialised if unset.")
+    ] = "",
+    junit: Annotated[Path | None, typer.Option("--junit", help="Also write the results as JUnit XML.")] = None,
+) -> None:
+    """Run every asset check on what is materialised; exit non-zero when one of severity ERROR fails."""
+    settings = _prepared()
+    from logitrack_assets.commands.checks import check as run
+    from logitrack_assets.commands.months import parse_months
+
+    verdicts = run(settings, parse_months(months) if months else [], console, junit)
+    raise typer.Exit(1 if any(verdict.broken for verdict in verdicts) else 0)
+
+
+@app.command()
+def clean(
+    days: Annotated[int | None, typer.Option(min=0, help="Age in days of what goes [LOGITRACK_KEEP_RUNS_DAYS]")] = None,
+) -> None:
+    """Remove old runs and their logs; the newest materialisation of everything stays."""
+    settings = _prepared()
+    from datetime import UTC, datetime, timedelta
+
+    from dagster import DagsterInstance
+
+    from logitrack_assets.automation.housekeeping import remove_old_runs
+    from logitrack_assets.definitions import defs
+
+    before = datetime.now(UTC) - timedelta(days=settings.keep_runs_days if days is None else days)
+    checks = defs.resolve_asset_graph().asset_check_keys
+    with DagsterInstance.get() as instance:
+        removed = remove_old_runs(instance, before, Path(os.environ["LOGITRACK_COMPUTE_LOGS"]), checks)
+    console.print(f"{removed} runs from before {before:%Y-%m-%d} removed.", highlight=False)
+
+
+@app.command()
 def env() -> None:
     """Print what to export so that `dg` and `dagster` work on this instance: eval "$(logitrack env)"."""
     from logitrack_assets.instance import dagster_environment
@@ -141,6 +179,22 @@ def model_rollback(reason: Reason = "rolled back by hand") -> None:
     from logitrack_assets.commands.models import rollback
 
     rollback(get_settings(), reason, console)
+
+
+@user_app.command("create-admin")
+def create_admin(
+    username: Annotated[str, typer.Argument(help="Name of the account.")],
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+) -> None:
+    """Make an account with the role admin; it can give others their roles over HTTP."""
+    # The only command that needs the service's own code: accounts are its business.
+    from logitrack_service.auth.admin import create_admin as create
+
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
+    if not password_stdin and typer.prompt("Again", hide_input=True) != password:
+        raise LogitrackError("The two passwords differ: nothing was made, try again.")
+    create(get_settings(), username, password)
+    console.print(f"{username} is an admin.", highlight=False)
 
 
 def _prepared() -> Settings:

@@ -44,7 +44,10 @@ def write_report(settings: Settings, answer: dict[str, Any], *, source: str) -> 
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": source,
         "rows": _rows(settings),
-        "model": {"version": champion.version, "metrics": models.manifest(champion.version).metrics.model_dump(mode="json")},
+        "model": {
+            "version": champion.version,
+            "metrics": models.manifest(champion.version).metrics.model_dump(mode="json"),
+        },
         "prediction": {"question": QUESTION, "answer": answer},
         "seconds_by_asset": _seconds_by_asset(),
     }
