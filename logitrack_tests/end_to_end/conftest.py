@@ -80,6 +80,22 @@ class Installation:
             text=True,
         )
 
+    def query(self, sql: str) -> list[str]:
+        """First column of a query on this installation's database, as texts.
+
+        In a process of its own: whoever uses the embedded server keeps it running until he ends.
+        """
+        code = (
+            "import sys; from sqlalchemy import create_engine, text; "
+            "from logitrack_assets.database import database_url; from logitrack_assets.settings import get_settings; "
+            "rows = create_engine(database_url(get_settings())).connect().execute(text(sys.argv[1])).scalars(); "
+            "print('\\n'.join(map(str, rows)))"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", code, sql], env=self.environment(), capture_output=True, text=True, check=True
+        )
+        return said.stdout.splitlines()
+
     def wait_until_ready(self, process: subprocess.Popen[str], seconds: float) -> float:
         """Waits until the service and Dagster answer; gives the seconds it took."""
         started = time.monotonic()
