@@ -7,17 +7,20 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, get, post, put
-from litestar.params import FromPath, JSONBody, URLEncodedBody
+from litestar.params import FromPath, JSONBody, RawBody
 
 from logitrack_service.auth.accounts import Account, Login
 from logitrack_service.auth.guards import require_admin
 from logitrack_service.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from logitrack_service.auth.tokens import Identity
+from logitrack_service.operations.bodies import decode_form
 from logitrack_service.operations.requests import client_address
 from logitrack_service.service import Service, service_of
 
+FORM = "application/x-www-form-urlencoded"
 SMALL = 16_384  # bytes: no login is larger
 
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"  # PostgreSQL takes no NUL
 Username = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", min_length=3, max_length=64)]
 NewPassword = Annotated[str, msgspec.Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
 GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
@@ -41,7 +44,7 @@ class Profile(msgspec.Struct):
 class PasswordForm(msgspec.Struct):
     """OAuth2's password form."""
 
-    username: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
     password: GivenPassword
     grant_type: Literal["password"] = "password"
     scope: str = ""
@@ -91,15 +94,17 @@ async def register(request: Request[Any, Any, Any], data: JSONBody[Registration]
     exclude_from_auth=True,
     status_code=200,
     request_max_body_size=SMALL,
+    body_schemas=(PasswordForm,),
+    body_media_type=FORM,
     summary="Log in",
     tags=["identity"],
 )
-async def token(request: Request[Any, Any, Any], data: URLEncodedBody[PasswordForm]) -> TokenPair:
+async def token(request: Request[Any, Any, Any], body: RawBody) -> TokenPair:
     """Answers OAuth2's password form with an access token and a refresh token."""
     service = service_of(request)
-    return _pair(
-        service, await service.accounts.login(data.username, data.password, address=client_address(request.scope))
-    )
+    form = decode_form(body, PasswordForm)
+    login = await service.accounts.login(form.username, form.password, address=client_address(request.scope))
+    return _pair(service, login)
 
 
 @post(

@@ -27,6 +27,7 @@ from logitrack_service.analytics.routes import CSV, ReportAnswer
 from logitrack_service.operations.problems import PROBLEM_JSON, Problem
 
 TITLE, VERSION = "logitrack", "1.0"
+JSON = "application/json"
 DESCRIPTION = """
 How long will a ride in New York take, and how long do rides take?
 
@@ -97,7 +98,7 @@ def complete(app: Litestar) -> None:
                 if not open_to_all:
                     operation.security = [{"login": []}, {"token": []}]
                 if kinds := opt.get("body_schemas"):
-                    operation.request_body = _request_body(kinds, schemas)
+                    operation.request_body = _request_body(kinds, opt.get("body_media_type", JSON), schemas)
                 statuses = ["400", "405", "413", "422", "500", "503", "429", "404", "409"]
                 statuses += [] if open_to_all and "/token" not in route.path else ["401"]
                 statuses += ["403"] if opt.get("guarded") or handler.resolve_guards() or "/me" in route.path else []
@@ -125,10 +126,10 @@ def _is_report(answer: OpenAPIResponse) -> bool:
     )
 
 
-def _request_body(kinds: tuple[type, ...], schemas: dict[str, Any]) -> RequestBody:
+def _request_body(kinds: tuple[type, ...], media_type: str, schemas: dict[str, Any]) -> RequestBody:
     references = [_reference(kind, schemas) for kind in kinds]
     schema = references[0] if len(references) == 1 else Schema(any_of=references)
-    return RequestBody(content={"application/json": OpenAPIMediaType(schema)}, required=True)
+    return RequestBody(content={media_type: OpenAPIMediaType(schema)}, required=True)
 
 
 def _reference(kind: Any, schemas: dict[str, Any]) -> Any:

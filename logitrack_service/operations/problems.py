@@ -16,7 +16,7 @@ from litestar.exceptions import (
     SerializationException,
     ValidationException,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 PROBLEM_JSON = "application/problem+json"
@@ -74,6 +74,8 @@ def as_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
     if not isinstance(error, HTTPException):
         if isinstance(error, SerializationException):
             error = problem(400, "The body is not what its content type says.")
+        elif isinstance(error, (DataError, UnicodeEncodeError)):
+            error = problem(422, "Some value is nothing that the database could know.")
         elif is_outage(error):
             log.warning("database_unavailable", error=type(error).__name__)
             error = database_unavailable()
@@ -90,6 +92,8 @@ def _response(request: Request[Any, Any, Any], error: HTTPException) -> Response
         status, detail = 422, "Some values are not valid."
         rows = error.extra if isinstance(error.extra, list) else []
         errors = [FieldProblem(str(row.get("key", "")), str(row.get("message", ""))) for row in rows]
+        if any(wrong.field == "data" for wrong in errors):
+            detail, errors = "The body is missing.", None
     elif isinstance(error, MethodNotAllowedException):
         detail = f"{request.method} is not possible here."
     elif isinstance(error, NotFoundException):

@@ -17,7 +17,6 @@ from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.newyork import NEW_YORK, from_wall_clock, to_wall_clock
 from logitrack_service.operations import metrics
 from logitrack_service.operations.bodies import wrong_fields
-from logitrack_service.operations.problems import FieldProblem
 from logitrack_service.predictions.champion import Serving
 from logitrack_service.predictions.identifiers import new_ids
 from logitrack_service.predictions.log import LoggedPredictions
@@ -121,15 +120,11 @@ def read_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int
         try:
             trips.append(decode(row))
             places.append(place)
-        except msgspec.ValidationError as error:
-            wrong[place] = _refused("Some values are not valid.", wrong_fields(row, Trip, error))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            wrong[place] = _refused("This row is not valid JSON.", [])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            errors = wrong_fields(row, Trip, error)
+            detail = "This row is not valid JSON." if errors is None else "Some values are not valid."
+            wrong[place] = RowAnswer(error=RowError(detail, errors or []))
     return trips, places, wrong
-
-
-def _refused(detail: str, errors: list[FieldProblem]) -> RowAnswer:
-    return RowAnswer(error=RowError(detail, errors))
 
 
 def answer_batch(

@@ -50,7 +50,6 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1) -> str:
             np.zeros((ZONES, ZONES, len(PAIR_FEATURES)), dtype=np.float32),
             np.zeros((len(FLEETS), HOURS_OF_WEEK_KINDS, len(DELAY_FEATURES)), dtype=np.float32),
         )
-        tables.pair[:, :, PAIR_FEATURES.index("typical_miles")] = 4.5
         eta.Tables(tables, support).save(folder / eta.TABLES)
         probabilities = np.array([0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975])
         groups = np.zeros(int(np.prod(eta.GROUP_SHAPE)), dtype=np.int64)
