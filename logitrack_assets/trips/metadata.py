@@ -1,0 +1,150 @@
+"""What the assets tell about themselves in Dagster's UI: plain functions from results to metadata."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dagster import (
+    MetadataValue,
+    TableColumn,
+    TableRecord,
+    TableSchema,
+)
+
+from logitrack_assets.lake import Lake
+from logitrack_assets.sample import folder as sample_folder
+from logitrack_assets.trips.cleaning import REJECTED, SILVER
+from logitrack_assets.trips.ingest import REPUBLISHED, Arrival
+from logitrack_assets.trips.month import Month
+from logitrack_assets.trips.rules import REASONS
+
+PREVIEW_ROWS = 5
+
+
+def took(started: float) -> dict[str, Any]:
+    """Seconds since `started`, a `time.monotonic()`."""
+    return {"seconds": round(time.monotonic() - started, 2)}
+
+
+def column_schema(which: str) -> TableSchema:
+    """Columns of a `silver` or `rejected` month, with their meanings."""
+    columns = {"silver": SILVER, "rejected": REJECTED}[which]
+    return TableSchema([TableColumn(name, kind, description=meaning) for name, (kind, meaning) in columns.items()])
+
+
+def of_bronze(arrivals: Sequence[Arrival], base: str) -> dict[str, Any]:
+    """What came from the source: outcome, length, rows, digest and unread columns of each fleet's file."""
+    there = [(arrival, arrival.receipt) for arrival in arrivals if arrival.receipt is not None]
+    rows = [
+        {
+            "fleet": arrival.fleet,
+            "outcome": arrival.outcome,
+            "rows": receipt["rows"] if (receipt := arrival.receipt) else 0,
+            "bytes": receipt["bytes"] if receipt else 0,
+            "sha256": receipt["sha256"] if receipt else "",
+            "url": receipt["url"] if receipt else "",
+        }
+        for arrival in arrivals
+    ]
+    unread = {arrival.fleet: receipt["unread_columns"] for arrival, receipt in there if receipt["unread_columns"]}
+    told: dict[str, Any] = {
+        "dagster/row_count": sum(receipt["rows"] for _, receipt in there),
+        "bytes": sum(receipt["bytes"] for _, receipt in there),
+        "source": base,
+        "packaged_sample": base in (str(sample_folder()), sample_folder().as_uri()),
+        "files": table(rows),
+        "file_schema": {arrival.fleet: receipt["schema"] for arrival, receipt in there},
+        "republished": [arrival.fleet for arrival in arrivals if arrival.outcome == REPUBLISHED],
+    }
+    if unread:
+        told["unread_columns"] = unread
+    return told
+
+
+def of_silver(known: Month, lake: Lake) -> dict[str, Any]:
+    """Trips that count, by fleet, with a preview."""
+    folder = lake.silver(known.month)
+    return {
+        "dagster/row_count": known.silver_rows,
+        "rows_by_fleet": {fleet: count.silver for fleet, count in known.counts.items()},
+        "rejection_rate": rejection_rate(known),
+        "bytes": size_of(folder),
+        "path": MetadataValue.path(str(folder)),
+        "preview": preview(folder),
+    }
+
+
+def of_rejected(known: Month, lake: Lake) -> dict[str, Any]:
+    """Rows that are no trips, by fleet and rule, with a preview."""
+    folder = lake.rejected(known.month)
+    total = {rule: sum(count.rejected.get(rule, 0) for count in known.counts.values()) for rule in REASONS}
+    rows = [
+        {"fleet": fleet, "rule": rule, "rows": count.rejected.get(rule, 0), "why": why}
+        for fleet, count in known.counts.items()
+        for rule, why in REASONS.items()
+    ]
+    return {
+        "dagster/row_count": known.rejected_rows,
+        "rejection_rate": rejection_rate(known),
+        "by_rule": table(rows),
+        **{f"rejected/{rule}": count for rule, count in total.items()},  # numbers of their own: Dagster charts them
+        "bytes": size_of(folder),
+        "path": MetadataValue.path(str(folder)),
+        "preview": preview(folder),
+    }
+
+
+def of_sample(rows: pa.Table, asked: int) -> dict[str, Any]:
+    """Rows in the sample and how many were asked for."""
+    return {
+        "dagster/row_count": rows.num_rows,
+        "sample_rows_per_fleet": asked,
+        "preview": MetadataValue.md(markdown(rows.slice(0, PREVIEW_ROWS))),
+    }
+
+
+def of_stats(counts: dict[str, int], known: Month) -> dict[str, Any]:
+    """Rows in each rollup table, and the trips that they count."""
+    return {
+        "dagster/row_count": sum(counts.values()),
+        "trips_counted": known.silver_rows,
+        "tables": table([{"table": name, "rows": rows} for name, rows in counts.items()]),
+    }
+
+
+def rejection_rate(known: Month) -> float:
+    """Share of the month's rows that are no trips."""
+    return known.rejected_rows / max(known.silver_rows + known.rejected_rows, 1)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the Parquet files in a folder."""
+    return sum(path.stat().st_size for path in folder.glob("*.parquet"))
+
+
+def preview(folder: Path) -> MetadataValue:
+    """The first rows of a folder of Parquet files as a Markdown table."""
+    for path in sorted(folder.glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(PREVIEW_ROWS):
+            return MetadataValue.md(markdown(pa.table(batch)))
+    return MetadataValue.md("*no rows*")
+
+
+def table(rows: Iterable[dict[str, Any]]) -> MetadataValue:
+    """Rows as a table of Dagster's."""
+    records = list(rows)
+    kinds = {int: "int", float: "float"}
+    columns = [TableColumn(name, kinds.get(type(value), "string")) for name, value in records[0].items()]
+    return MetadataValue.table([TableRecord(record) for record in records], TableSchema(columns))
+
+
+def markdown(rows: pa.Table) -> str:
+    """A small table in Markdown; columns that are null in every row are left out."""
+    names = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    for record in rows.select(names).to_pylist():
+        lines.append("| " + " | ".join("" if value is None else str(value) for value in record.values()) + " |")
+    return "\n".join(lines)
