@@ -87,7 +87,7 @@ VIEWS: dict[str, tuple[str, str]] = {
         f"select month, fleet, zone, direction, {_MEASURES} from warehouse.trip_stats_zone",
     ),
     "payments": (
-        "All trips by month, fleet and payment type (1 card, 2 cash, 3 no charge, 4 dispute, null not known).",
+        "All trips by month, fleet and payment type (1 card, 2 cash, 3 no charge, 4 dispute, -1 not recorded).",
         f"select month, fleet, payment_type, {_MEASURES} from warehouse.trip_stats_payment",
     ),
     "months": (
