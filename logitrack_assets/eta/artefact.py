@@ -48,7 +48,7 @@ MODEL, TABLES, INTERVALS, MANIFEST, REFERENCE, CARD = (
     "reference.json",
     "card.md",
 )
-ZONES_OUTPUT, DISTANCE_OUTPUT = "log_delay_zones", "log_delay_distance"
+ZONES_OUTPUT, DISTANCE_OUTPUT = "log_minutes_zones", "log_minutes_distance"
 MINUTES_MIN, MINUTES_MAX = 1.0, 180.0  # what counts as a trip, so what can be the answer
 EXTRAPOLATING_BELOW = 5  # trips between two zones; with fewer the answer rests on other pairs
 LEVEL_MIN, LEVEL_MAX = 0.5, 0.95
@@ -162,7 +162,7 @@ class Predictions:
     low, high: float64, the interval in minutes that holds the real duration with probability `level`.
     support: int32, training trips between the two zones.
     extrapolating: bool, whether hardly any trips stand behind the answer, or none of this fleet.
-    distance_used_miles: float32, the planned distance, or the pair's typical one where none was given.
+    distance_used_miles: float32, the planned distance; NaN where none was given and zones alone answered.
     distance_given: bool.
     """
 
@@ -177,8 +177,8 @@ class Predictions:
 
     @property
     def distance_source(self) -> list[str]:
-        """'given' or 'typical' for each trip."""
-        return ["given" if given else "typical" for given in self.distance_given]
+        """'given' or 'none' for each trip."""
+        return ["given" if given else "none" for given in self.distance_given]
 
 
 @dataclass(frozen=True)
@@ -334,13 +334,13 @@ class Artefact:
         outputs = {output.name for output in self._session.get_outputs()}
         if not {ZONES_OUTPUT, DISTANCE_OUTPUT} <= outputs:
             raise ArtefactError(f"{MODEL} has outputs {sorted(outputs)}")
-        trips = TripBatch.of([161, 132], [236, 230], ["2019-06-03T08:30:00"] * 2, [None, 17.0])
+        trips = TripBatch.of([161, 132], [236, 230], ["2019-06-03T08:30:00"] * 2, [np.nan, 17.0])
         answer = self.predict(trips)
         if not (np.isfinite(answer.minutes).all() and (answer.low < answer.high).all()):
             raise ArtefactError("its answer to a simple question is no number")
 
-    def log_delays(self, matrix: NDArray[np.float32], *, with_distance: bool) -> NDArray[np.float64]:
-        """What the trees say for rows of a feature matrix, float64 (rows,)."""
+    def log_minutes(self, matrix: NDArray[np.float32], *, with_distance: bool) -> NDArray[np.float64]:
+        """What the trees say, log(minutes), for rows of a feature matrix, float64 (rows,)."""
         output = DISTANCE_OUTPUT if with_distance else ZONES_OUTPUT
         return self._session.run([output], {self._input: matrix}, self._options)[0].reshape(-1).astype(np.float64)
 
@@ -349,14 +349,14 @@ class Artefact:
         matrix = feature_matrix(trips, self.tables.features)
         known = trips.distance_miles > 0
         if known.all():
-            logs = self.log_delays(matrix, with_distance=True)
+            logs = self.log_minutes(matrix, with_distance=True)
         elif not known.any():
-            logs = self.log_delays(matrix, with_distance=False)
+            logs = self.log_minutes(matrix, with_distance=False)
         else:
             logs = np.empty(len(trips), dtype=np.float64)
-            logs[known] = self.log_delays(matrix[known], with_distance=True)
-            logs[~known] = self.log_delays(matrix[~known], with_distance=False)
-        return np.minimum(np.maximum(np.exp(logs + offset(matrix)), MINUTES_MIN), MINUTES_MAX)
+            logs[known] = self.log_minutes(matrix[known], with_distance=True)
+            logs[~known] = self.log_minutes(matrix[~known], with_distance=False)
+        return np.minimum(np.maximum(np.exp(logs), MINUTES_MIN), MINUTES_MAX)
 
     def predict(self, trips: TripBatch, *, level: float = DEFAULT_LEVEL) -> Predictions:
         """Answers with intervals of a level.
@@ -373,7 +373,6 @@ class Artefact:
         high = minutes * np.exp(self.intervals.at(groups, 1 - tail))
         support = self.tables.support[trips.pickup_zone, trips.dropoff_zone]
         known = trips.distance_miles > 0
-        typical = self.tables.features.pair[trips.pickup_zone, trips.dropoff_zone, _TYPICAL_MILES]
         return Predictions(
             minutes=minutes,
             low=np.minimum(low, minutes),
@@ -381,7 +380,7 @@ class Artefact:
             level=level,
             support=support,
             extrapolating=(support < EXTRAPOLATING_BELOW) | ~self._fleet_known[trips.fleet],
-            distance_used_miles=np.where(known, trips.distance_miles, typical),
+            distance_used_miles=np.where(known, trips.distance_miles, np.float32(np.nan)),
             distance_given=known,
         )
 
@@ -399,15 +398,6 @@ class Artefact:
         groups = interval_group(trips, minutes)
         logs = np.stack([self.intervals.at(groups, float(p)) for p in wanted], axis=1)
         return minutes[:, None] * np.exp(logs)
-
-
-_TYPICAL_MILES = PAIR_FEATURES.index("typical_miles")
-_OFFSET = FEATURES.index("geometry_log_minutes")
-
-
-def offset(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The part of log-minutes that trees do not have to learn: what geometry alone predicts, float64 (rows,)."""
-    return matrix[:, _OFFSET].astype(np.float64)
 
 
 def sha256(path: Path) -> str:

@@ -21,6 +21,7 @@ from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE, located_zone
 FLEETS = ("yellow", "green")
 ZONES = LAST_ZONE + 1  # tables are indexed by the zone's own number; row 0 is nobody's
 HOURS_OF_WEEK_KINDS = 48  # 24 hours of a working day, then 24 of a weekend day or holiday
+WITHIN_ZONE_MILES = np.float32(0.4)  # what a ride covers within its two zones, beyond their centroids
 AIRPORTS = (1, 132, 138)  # Newark, JFK, LaGuardia
 
 PAIR_FEATURES = (
@@ -35,13 +36,10 @@ PAIR_FEATURES = (
     "straight_miles",
     "grid_miles",
     "bearing",
-    "geometry_log_minutes",
-    "typical_miles",
-    "pair_delay",
 )
 TIME_FEATURES = ("minute_of_day", "weekday", "is_holiday", "day_of_year", "is_green")
-DELAY_FEATURES = ("recent_delay", "recent_level", "lasting_delay", "lasting_level")
-DISTANCE_FEATURES = ("distance_miles", "distance_over_typical")
+DELAY_FEATURES = ("recent_delay", "recent_level")
+DISTANCE_FEATURES = ("distance_miles", "distance_over_straight")
 FEATURES = PAIR_FEATURES + TIME_FEATURES + DELAY_FEATURES + DISTANCE_FEATURES
 """Column names of the matrix, in order. The last ones are looked at only where the distance is known."""
 
@@ -165,6 +163,30 @@ class Geometry:
 
 
 @cache
+def pair_features() -> NDArray[np.float32]:
+    """The features that depend on the two zones alone, float32 (ZONES, ZONES, len(PAIR_FEATURES))."""
+    g = geometry()
+    zone = np.arange(ZONES)
+    by_pickup = np.stack([g.lat, g.lon, g.borough, zone])[:, :, None]
+    by_dropoff = np.stack([g.lat, g.lon, g.borough, zone])[:, None, :]
+    columns = {
+        "pickup_lat": by_pickup[0],
+        "pickup_lon": by_pickup[1],
+        "dropoff_lat": by_dropoff[0],
+        "dropoff_lon": by_dropoff[1],
+        "pickup_borough": by_pickup[2],
+        "dropoff_borough": by_dropoff[2],
+        "pickup_zone": by_pickup[3],
+        "dropoff_zone": by_dropoff[3],
+        "straight_miles": g.straight_miles,
+        "grid_miles": g.grid_miles,
+        "bearing": g.bearing,
+    }
+    table = np.stack([np.broadcast_to(columns[name], (ZONES, ZONES)) for name in PAIR_FEATURES], axis=2)
+    return np.nan_to_num(table).astype(np.float32)
+
+
+@cache
 def geometry() -> Geometry:
     """The geometry of New York's taxi zones on a flat map, good to 0.1% within the city."""
     lat, lon = np.full(ZONES, np.nan), np.full(ZONES, np.nan)
@@ -224,12 +246,12 @@ def feature_matrix(trips: TripBatch, tables: FeatureTables) -> NDArray[np.float3
     matrix[:, _DELAY] = tables.delay[trips.fleet, hour_kind]
     known = np.where(trips.distance_miles > 0, trips.distance_miles, np.float32(0))
     matrix[:, _MILES] = known
-    matrix[:, _MILES + 1] = known / pairs[:, _TYPICAL]
+    matrix[:, _MILES + 1] = known / (pairs[:, _STRAIGHT] + WITHIN_ZONE_MILES)
     return matrix
 
 
 _PAIR = slice(0, len(PAIR_FEATURES))
-_TYPICAL = FEATURES.index("typical_miles")
+_STRAIGHT = FEATURES.index("straight_miles")
 _MINUTE = FEATURES.index("minute_of_day")
 _CALENDAR = slice(_MINUTE + 1, _MINUTE + 4)
 _GREEN = FEATURES.index("is_green")

@@ -268,7 +268,7 @@ def _replace(path: Path, text: str) -> None:
     staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     staging.write_text(text, encoding="utf-8")
     _sync(staging)
-    os.replace(staging, path)
+    staging.replace(path)
     _sync(path.parent)
 
 
