@@ -159,7 +159,7 @@ def _bring_fleets(workshop: Workshop, month: str) -> list[Arrival]:
     ]
     if all(arrival.outcome == NOT_PUBLISHED for arrival in arrivals):
         raise NotPublishedError(
-            f"{month} is not published (yet): {workshop.source.base} has no file of {' or '.join(workshop.fleets)} for it."
+            f"{month} is not published (yet): no file of {' or '.join(workshop.fleets)} at {workshop.source.base}."
         )
     return arrivals
 

@@ -7,13 +7,12 @@ name of the first broken rule. No row is dropped on the way: trips are the rows 
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logitrack_assets.newyork import holidays_of
 from logitrack_assets.reference.zones import zones
-from logitrack_assets.trips.rules import DUPLICATE, RULES, first_broken, month_bounds
+from logitrack_assets.trips.rules import DUPLICATE, RULES, first_broken, moments_of, month_bounds
 from logitrack_assets.trips.schema import COLUMNS, ReadPlan
 
 DERIVED = {
@@ -33,6 +32,9 @@ SILVER: dict[str, tuple[str, str]] = {
     **{column.name: (column.type, column.meaning) for column in COLUMNS if column.name not in _FIRST},
 }
 """Columns of a silver month, in order: type and meaning. A rejected month has `rule` besides."""
+
+RIDE = ("fleet", "vendor_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone")
+"""What makes two rows the same ride."""
 
 REJECTED: dict[str, tuple[str, str]] = {**SILVER, "rule": ("string", "The first rule that the row broke")}
 
@@ -60,11 +62,24 @@ def read(spark: SparkSession, path: Path | str, plan: ReadPlan, fleet: str) -> D
     )
 
 
-def describe(trips: DataFrame, month: str) -> DataFrame:
-    """Adds the derived columns to canonical rows and turns a distance that is not positive into null."""
+def month_facts(spark: SparkSession, month: str) -> DataFrame:
+    """One row with the month's moments and its holidays, to be joined to each trip.
+
+    As values in a row and not as literals in the plan: the same plan then serves every month, and Spark compiles it
+    once in a run and not once a month.
+    """
     start, _ = month_bounds(month)
-    year_days = np.concatenate([holidays_of(year) for year in (start.year - 1, start.year, start.year + 1)])
-    in_month = [str(day) for day in year_days if str(day).startswith(month)]
+    moments = ", ".join(f"timestamp_ntz '{moment}' as {name}" for name, moment in moments_of(month).items())
+    days = [f"date '{day}'" for day in holidays_of(start.year) if str(day).startswith(month)]
+    holidays = f"cast(array({', '.join(days)}) as array<date>) as month_holidays"
+    return spark.sql(f"select {moments}, {holidays}")
+
+
+def describe(trips: DataFrame, facts: DataFrame) -> DataFrame:
+    """Adds the derived columns to canonical rows and turns a distance that is not positive into null.
+
+    `facts` is the row of `month_facts`; its columns stay, for the rules speak of them.
+    """
     day = F.col("pickup_at").cast("date")
     borough = F.array(*(F.lit(zone.borough) for zone in zones()))
     derived = {
@@ -76,35 +91,40 @@ def describe(trips: DataFrame, month: str) -> DataFrame:
         ),
         "pickup_hour": F.hour("pickup_at").cast("smallint"),
         "pickup_weekday": (F.weekday(day) + 1).cast("smallint"),
-        "is_holiday": day.isin([F.lit(text).cast("date") for text in in_month]) if in_month else F.lit(False),
+        "is_holiday": F.array_contains(F.col("month_holidays"), day),
         "pickup_borough": F.try_element_at(borough, F.col("pickup_zone").cast("int")),
         "dropoff_borough": F.try_element_at(borough, F.col("dropoff_zone").cast("int")),
     }
-    return trips.withColumns(derived)
+    return trips.crossJoin(F.broadcast(facts)).withColumns(derived)
 
 
-def judge(trips: DataFrame, month: str) -> DataFrame:
-    """Adds `rule`, the name of the first rule that a row breaks, null for a trip that counts.
+def repeats(trips: DataFrame) -> DataFrame:
+    """Rides that more than one row records, among the rows of `describe` that break no other rule.
 
-    Takes the rows of `describe`, all files of the month together, and gives the columns of a rejected month.
-    Rows that repeat a ride are found among those that break no other rule: one small aggregation over the keys
-    of all rows, and only the few groups that have more than one row travel back to them.
+    One row for each: the ride, and `kept_row`, the row that stands for it: the first in the file that gives a
+    distance. Few rows come out, whatever goes in, unless a file is mostly doubled.
     """
-    ride = ("fleet", "vendor_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone")
     others = tuple(rule for rule in RULES if rule.name != DUPLICATE)
     # Rows without a distance come after those with one. A file has far fewer than 2**40 rows.
     rank = F.expr("source_row + case when distance_miles is null then 1099511627776 else 0 end")
-    repeated = (
-        trips.where(F.expr(first_broken(month, others)).isNull())
-        .groupBy(*ride)
+    return (
+        trips.where(F.expr(first_broken(others)).isNull())
+        .groupBy(*RIDE)
         .agg(F.count(F.lit(1)).alias("rows"), F.min(rank).alias("first"))
         .where("rows > 1")
-        .select(*(F.col(name).alias(f"its_{name}") for name in ride), F.expr("first % 1099511627776").alias("kept_row"))
+        .select(*(F.col(name).alias(f"its_{name}") for name in RIDE), F.expr("first % 1099511627776").alias("kept_row"))
     )
-    same_ride = [F.col(name).eqNullSafe(F.col(f"its_{name}")) for name in ride]
+
+
+def judge(trips: DataFrame, repeated: DataFrame) -> DataFrame:
+    """Adds `rule`, the name of the first rule that a row breaks, null for a trip that counts.
+
+    Takes the rows of `describe` and what `repeats` found among them; gives the columns of a rejected month.
+    """
+    same_ride = [F.col(name).eqNullSafe(F.col(f"its_{name}")) for name in RIDE]
     return (
         trips.join(F.broadcast(repeated), same_ride, "left")
-        .withColumn("rule", F.expr(first_broken(month)))
+        .withColumn("rule", F.expr(first_broken()))
         .select(*REJECTED)
     )
 

@@ -88,9 +88,14 @@ def clean_month(spark: SparkSession, lake: Lake, month: str) -> Month:
                 cleaning.read(spark, path, read_plan(pq.read_schema(path), path.name), fleet)
                 for fleet, path in files.items()
             )
-            judged = cleaning.judge(cleaning.describe(raw, month), month)
-            _write(cleaning.kept(judged), staged / "silver")
-            _write(cleaning.rejected(judged), staged / "rejected")
+            trips = cleaning.describe(raw, cleaning.month_facts(spark, month))
+            repeated = cleaning.repeats(trips).persist()  # both outputs need it
+            try:
+                judged = cleaning.judge(trips, repeated)
+                _write(cleaning.kept(judged), staged / "silver")
+                _write(cleaning.rejected(judged), staged / "rejected")
+            finally:
+                repeated.unpersist()
         except (PySparkException, Py4JError, ConnectionError) as error:
             shutil.rmtree(staged, ignore_errors=True)
             raise _spark_failure(error, month, [path.name for path in files.values()], lake) from error
@@ -149,8 +154,8 @@ def load_sample(spark: SparkSession, lake: Lake, warehouse: Warehouse, month: st
 def load_stats(spark: SparkSession, lake: Lake, warehouse: Warehouse, month: str, sample_rows: int) -> dict[str, int]:
     """Replaces the month in the rollup tables; returns the rows of each."""
     known = known_month(lake, month)
-    trips = spark.read.parquet(str(lake.silver(month)))
-    tables = {name: rollups.rollup(trips, month, name).toArrow() for name in rollups.GRAINS}
+    cells = rollups.cells(spark.read.parquet(str(lake.silver(month)))).toArrow()
+    tables = rollups.tables(cells, month)
     warehouse.replace_month(month, {**tables, **accounts(known, sample_rows)})
     return {name: table.num_rows for name, table in tables.items()}
 

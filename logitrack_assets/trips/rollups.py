@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -18,13 +20,21 @@ NO_PAYMENT = -1
 """Payment type of a trip that has none recorded."""
 
 GRAINS: dict[str, dict[str, str]] = {
-    "trip_stats_hour": {"weekday": "pickup_weekday", "hour": "pickup_hour"},
-    "trip_stats_zone_hour": {"pickup_zone": "pickup_zone", "weekday": "pickup_weekday", "hour": "pickup_hour"},
-    "trip_stats_pair": {"pickup_zone": "pickup_zone", "dropoff_zone": "dropoff_zone"},
-    "trip_stats_zone": {"zone": "pickup_zone", "direction": "'pickup'"},
-    "trip_stats_payment": {"payment_type": f"cast(coalesce(payment_type, {NO_PAYMENT}) as smallint)"},
+    "zone_hour": {"pickup_zone": "pickup_zone", "weekday": "pickup_weekday", "hour": "pickup_hour"},
+    "pair": {"pickup_zone": "pickup_zone", "dropoff_zone": "dropoff_zone"},
+    "payment": {"payment_type": f"cast(coalesce(payment_type, {NO_PAYMENT}) as smallint)"},
 }
-"""Rollup tables: the name of each key and the expression over a silver row that gives it."""
+"""Grains that are counted from trips: the name of each key and the expression over a silver row that gives it."""
+
+TABLES: dict[str, tuple[str, dict[str, str]]] = {
+    "trip_stats_hour": ("zone_hour", {"weekday": "weekday", "hour": "hour"}),
+    "trip_stats_zone_hour": ("zone_hour", {"pickup_zone": "pickup_zone", "weekday": "weekday", "hour": "hour"}),
+    "trip_stats_pair": ("pair", {"pickup_zone": "pickup_zone", "dropoff_zone": "dropoff_zone"}),
+    "trip_stats_payment": ("payment", {"payment_type": "payment_type"}),
+}
+"""Rollup tables: the grain that each is summed up from, and its keys as the grain names them."""
+MEASURES = ("trips", "duration_sum", "distance_sum")
+KEYS = ("pickup_zone", "dropoff_zone", "weekday", "hour", "payment_type")
 
 SAMPLE_COLUMNS = (
     "fleet", "pickup_at", "dropoff_at", "pickup_hour", "pickup_weekday", "is_holiday", "pickup_zone", "dropoff_zone",
@@ -55,51 +65,73 @@ def quantile(bins: Sequence[int], counts: Sequence[int], share: float) -> float:
     return float(2 * GAMMA ** float(np.asarray(bins)[order][place]) / (GAMMA + 1))
 
 
-def rollup(trips: DataFrame, month: str, table: str) -> DataFrame:
-    """The rows of a rollup table for a month of clean trips."""
-    if table == "trip_stats_zone":
-        both_ends = {"pickup": "pickup_zone", "dropoff": "dropoff_zone"}
-        one, other = (
-            _rollup(trips, month, {"zone": zone, "direction": f"'{direction}'"})
-            for direction, zone in both_ends.items()
+def cells(trips: DataFrame) -> DataFrame:
+    """Counts of a month's trips by grain, keys and bin of duration: what all rollups are summed up from.
+
+    Columns: grain, fleet, the keys of any grain (null where a grain lacks them), bin, trips, duration_sum,
+    distance_sum. Their number is bounded by the grains, not by the trips.
+    """
+    frames = []
+    for grain, keys in GRAINS.items():
+        named = [F.expr(keys.get(name, "cast(null as smallint)")).alias(name) for name in KEYS]
+        frames.append(
+            trips.groupBy("fleet", *named, bin_of(F.col("duration_minutes")).alias("bin"))
+            .agg(
+                F.count(F.lit(1)).cast("int").alias("trips"),
+                F.sum("duration_minutes").alias("duration_sum"),
+                F.coalesce(F.sum("distance_miles"), F.lit(0.0)).alias("distance_sum"),
+            )
+            .select(F.lit(grain).alias("grain"), "*")
         )
-        return one.unionByName(other)
-    return _rollup(trips, month, GRAINS[table])
+    first, *rest = frames
+    for frame in rest:
+        first = first.unionByName(frame)
+    return first
 
 
-def _rollup(trips: DataFrame, month: str, keys: dict[str, str]) -> DataFrame:
-    named = ["fleet", *keys]
-    measured = trips.select(
-        "fleet",
-        *(F.expr(expression).alias(name) for name, expression in keys.items()),
-        bin_of(F.col("duration_minutes")).alias("bin"),
-        "duration_minutes",
-        "distance_miles",
+def tables(counted: pa.Table, month: str) -> dict[str, pa.Table]:
+    """The rows of every rollup table, from the cells of a month."""
+    by_grain = {grain: counted.filter(pc.field("grain") == grain) for grain in GRAINS}
+    rolled = {name: _sketched(by_grain[grain], month, keys) for name, (grain, keys) in TABLES.items()}
+    ends = []
+    for direction in ("pickup", "dropoff"):
+        zones = _sketched(by_grain["pair"], month, {"zone": f"{direction}_zone"})
+        ends.append(zones.append_column("direction", pa.repeat(direction, zones.num_rows)))
+    return rolled | {"trip_stats_zone": pa.concat_tables(ends)}
+
+
+def _sketched(cells: pa.Table, month: str, keys: dict[str, str]) -> pa.Table:
+    """Sums cells up to one row a group, with the group's sketch as two lists: bins and counts."""
+    sources = ["fleet", *keys.values()]
+    summed = (
+        pa.TableGroupBy(cells, [*sources, "bin"], use_threads=False)
+        .aggregate([(measure, "sum") for measure in MEASURES])
+        .sort_by([(name, "ascending") for name in [*sources, "bin"]])
+        .combine_chunks()
     )
-    by_bin = measured.groupBy(*named, "bin").agg(
-        F.count(F.lit(1)).alias("count"),
-        F.sum("duration_minutes").alias("duration"),
-        F.coalesce(F.sum("distance_miles"), F.lit(0.0)).alias("distance"),
-    )
-    pairs = F.array_sort(F.collect_list(F.struct("bin", F.col("count").cast("int").alias("count"))))
-    return (
-        by_bin.groupBy(*named)
-        .agg(
-            F.sum("count").alias("trips"),
-            F.sum("duration").alias("duration_sum"),
-            F.sum("distance").alias("distance_sum"),
-            pairs.alias("pairs"),
-        )
-        .select(
-            F.lit(month).alias("month"),
-            *named,
-            "trips",
-            "duration_sum",
-            "distance_sum",
-            F.col("pairs.bin").alias("bins"),
-            F.col("pairs.count").alias("counts"),
-        )
-    )
+    if not summed.num_rows:
+        starts = np.zeros(0, dtype=np.int64)
+    else:
+        changes = np.zeros(summed.num_rows, dtype=bool)
+        changes[0] = True
+        for name in sources:
+            values = pc.dictionary_encode(summed[name]).combine_chunks().indices.to_numpy()
+            changes[1:] |= values[1:] != values[:-1]
+        starts = np.flatnonzero(changes)
+    offsets = pa.array([*starts, summed.num_rows], pa.int32())
+
+    def total(measure: str) -> pa.Array:
+        values = summed[f"{measure}_sum"].to_numpy()
+        return pa.array(np.add.reduceat(values, starts) if len(starts) else values)
+
+    def listed(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.ListArray.from_arrays(offsets, summed[name].combine_chunks().cast(kind))
+
+    groups = summed.select(sources).take(pa.array(starts)).rename_columns(["fleet", *keys])
+    columns = {name: groups[name] for name in groups.column_names}
+    columns |= {measure: total(measure) for measure in MEASURES}
+    columns |= {"bins": listed("bin", pa.int16()), "counts": listed("trips_sum", pa.int32())}
+    return pa.table({"month": pa.repeat(month, len(starts)), **columns})
 
 
 def sample(trips: DataFrame, month: str, fleet: str, rows: int) -> DataFrame:

@@ -1,8 +1,8 @@
 """Which rows count as trips: the rules, in the order in which they are asked.
 
 A rule is data: a name, a predicate that is true for a row that breaks it, and why. A rejected row carries the
-name of the first rule it broke. Predicates are plain SQL over the canonical columns plus `duration_minutes`
-(they run in Spark, and in DuckDB for comparison); `{month_start}` and the like are filled in for a month.
+name of the first rule it broke. Predicates are plain SQL over the canonical columns, `duration_minutes` and the
+moments of the month (`month_start` and the like, see `moments_of`); they run in Spark, and in DuckDB for comparison.
 
 Only what is known when somebody asks how long a ride will take may decide: times, zones, and a distance where
 one is given. Never fare, tip, payment or passengers.
@@ -40,16 +40,16 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "outside_month",
-        "pickup_at < {month_start} or pickup_at >= {month_end}",
+        "pickup_at < month_start or pickup_at >= month_end",
         "The pickup is not in the file's month: a meter with a wrong date, or a row that belongs to another file.",
     ),
     Rule(
         "clock_change",
         # The trip ends in or after the missing hour and began before its end; or it spans the doubled hour, or
         # goes back in time inside it. A clock change a day away is not the reason why a trip is odd.
-        "({missing_from} <= dropoff_at and pickup_at < {missing_until}"
-        " or pickup_at < {doubled_from} and {doubled_until} <= dropoff_at"
-        " or {doubled_from} <= dropoff_at and dropoff_at <= pickup_at and pickup_at < {doubled_until})"
+        "(missing_from <= dropoff_at and pickup_at < missing_until"
+        " or pickup_at < doubled_from and doubled_until <= dropoff_at"
+        " or doubled_from <= dropoff_at and dropoff_at <= pickup_at and pickup_at < doubled_until)"
         f" and duration_minutes <= {LONGEST_MINUTES + 60}",
         "The clocks changed during the trip: the difference of its two wall-clock times is not its duration.",
     ),
@@ -98,11 +98,11 @@ def month_bounds(month: str) -> tuple[datetime, datetime]:
     return start, end
 
 
-def first_broken(month: str, rules: tuple[Rule, ...] = RULES) -> str:
-    """One SQL expression that gives the name of the first rule a row breaks, null for a trip that counts."""
+def moments_of(month: str) -> dict[str, datetime]:
+    """The moments that predicates speak of: the month's bounds and its year's clock changes."""
     start, end = month_bounds(month)
     changes = clock_changes(start.year)
-    moments = {
+    return {
         "month_start": start,
         "month_end": end,
         "missing_from": changes.missing_from,
@@ -110,6 +110,9 @@ def first_broken(month: str, rules: tuple[Rule, ...] = RULES) -> str:
         "doubled_from": changes.doubled_from,
         "doubled_until": changes.doubled_until,
     }
-    literals = {name: f"timestamp '{moment:%Y-%m-%d %H:%M:%S}'" for name, moment in moments.items()}
-    cases = " ".join(f"when {rule.predicate.format(**literals)} then '{rule.name}'" for rule in rules)
+
+
+def first_broken(rules: tuple[Rule, ...] = RULES) -> str:
+    """One SQL expression that gives the name of the first rule a row breaks, null for a trip that counts."""
+    cases = " ".join(f"when {rule.predicate} then '{rule.name}'" for rule in rules)
     return f"case {cases} end"
