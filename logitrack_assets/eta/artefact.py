@@ -100,7 +100,11 @@ class Slice(BaseModel):
 class Metrics(BaseModel):
     """What the judged model reached on months after its training rows, beside the pair-hour lookup.
 
-    coverage and width_minutes: of the 80% interval, for answers without and with the planned distance.
+    coverage and width_minutes: of the interval of `level`, for answers without and with the planned distance, on
+        every other trip of the judged month, with tables made as the published ones are but without those trips.
+    coverage_forward: with tables from the months before the judged one alone; far from the level only where the
+        judged month was unlike them.
+    calibrated_on: where the published tables come from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,6 +117,9 @@ class Metrics(BaseModel):
     coverage_distance: float
     width_minutes_zones: float
     width_minutes_distance: float
+    coverage_forward_zones: float
+    coverage_forward_distance: float
+    calibrated_on: list[str]
     slices: list[Slice]
 
     @property

@@ -79,12 +79,12 @@ def run_fold(sample: Trips, delays: Delays, recipe: Recipe, month: int, *, with_
     # rows are in the order of their hashes: the first ones of a month are a fair sample of it
     past = sample.take(_evenly(np.flatnonzero(usable & np.isin(months, window)), ROWS_TO_FIT))
     asked = sample.take(_evenly(np.flatnonzero(usable & (months == month)), ROWS_TO_TEST))
-    matrix, target = features_of(past, tables_by_month(recipe, delays, window))
+    matrix, target = features_of(past, tables_by_month(recipe, delays, window), with_distance=with_distance)
     booster = xgboost.train(
         {**forest.xgboost(), "nthread": 1}, xgboost.DMatrix(matrix, target, nthread=1), forest.trees
     )
     serving = {month: serving_tables(recipe, delays, month - 1)}
-    asked_matrix, _ = features_of(asked, serving)
+    asked_matrix, _ = features_of(asked, serving, with_distance=with_distance)
     predicted = to_minutes(booster.predict(xgboost.DMatrix(asked_matrix, nthread=1)).astype(np.float64))
     return Fold(recipe, month, with_distance, len(past), asked.row, predicted, errors(predicted, asked.minutes))
 

@@ -187,6 +187,15 @@ class ModelStore:
         _replace(self.folder / f"{version}.rejected.json", rejection.model_dump_json(indent=2))
         return rejection
 
+    def reject_candidate(self, version: str, reason: str) -> None:
+        """Adds a reason to why a candidate did not pass; a version that is or was champion is left alone."""
+        if version in {entry.version for entry in self.history()}:
+            return
+        known = self.rejection(version)
+        reasons = known.reason.split("\n") if known else []
+        if reason not in reasons:
+            self.reject(version, "\n".join([*reasons, reason]))
+
     def rejection(self, version: str) -> Rejection | None:
         """Why a version was rejected, or None."""
         try:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -25,8 +24,10 @@ from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.artefact import MINUTES_MAX, MINUTES_MIN
 from logitrack_assets.eta.delays import CELLS, Delays, from_sums, month_name, month_number, sum_delays, without_delays
 from logitrack_assets.eta.features import FEATURES, FLEETS, ZONES, FeatureTables, TripBatch, feature_matrix
-from logitrack_assets.eta.forests import from_booster, from_spark_gbt
 from logitrack_assets.eta.recipe import Forest, Recipe
+
+if TYPE_CHECKING:
+    import onnx
 
 COLUMNS = (
     "fleet",
@@ -209,13 +210,19 @@ def serving_tables(recipe: Recipe, delays: Delays, through: int) -> FeatureTable
     return delays.before(through + 1) if recipe.recent else without_delays()
 
 
-def features_of(trips: Trips, tables: dict[int, FeatureTables]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Feature matrix and target of training rows, each looked up in the tables of its own month."""
+def features_of(
+    trips: Trips, tables: dict[int, FeatureTables], *, with_distance: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Feature matrix and target of training rows, each looked up in the tables of its own month.
+
+    Without distance, its columns are blank for every row, as they are for a question that gives none.
+    """
     months = trips.month
+    batch = trips.batch if with_distance else trips.batch.without_distance()
     matrix = np.empty((len(trips), len(FEATURES)), dtype=np.float32)
     for month in np.unique(months):
         rows = months == month
-        matrix[rows] = feature_matrix(trips.batch.take(rows), tables[int(month)])
+        matrix[rows] = feature_matrix(batch.take(rows), tables[int(month)])
     return matrix, np.log(trips.minutes)
 
 
@@ -231,7 +238,7 @@ def training_frame(
         for batch in batches:
             if batch.num_rows == 0:
                 continue
-            matrix, target = features_of(to_trips(batch), shared.value)
+            matrix, target = features_of(to_trips(batch), shared.value, with_distance=with_distance)
             columns = {name: pa.array(matrix[:, index]) for index, name in enumerate(FEATURES)}
             yield pa.record_batch({**columns, TARGET: pa.array(target)})
 
@@ -284,6 +291,8 @@ def _fit_xgboost(frame: DataFrame, forest: Forest, workers: int) -> Trained:
     import xgboost
     from xgboost.spark import SparkXGBRegressor
 
+    from logitrack_assets.eta.forests import from_booster
+
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     parameters = forest.xgboost()
     parameters["random_state"] = parameters.pop("seed")
@@ -293,7 +302,7 @@ def _fit_xgboost(frame: DataFrame, forest: Forest, workers: int) -> Trained:
         num_workers=workers,
         n_estimators=forest.trees,
         verbosity=0,
-        verbose_eval=False,
+        verbose=False,
         **parameters,
     )
     booster = estimator.fit(frame).get_booster()
@@ -310,6 +319,8 @@ def _fit_xgboost(frame: DataFrame, forest: Forest, workers: int) -> Trained:
 def _fit_gbt(frame: DataFrame, forest: Forest) -> Trained:
     from pyspark.ml.feature import VectorAssembler
     from pyspark.ml.regression import GBTRegressor
+
+    from logitrack_assets.eta.forests import from_spark_gbt
 
     assemble = VectorAssembler(inputCols=list(FEATURES), outputCol="features")
     estimator = GBTRegressor(
@@ -345,3 +356,28 @@ def _fit_gbt(frame: DataFrame, forest: Forest) -> Trained:
 def to_minutes(log_minutes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Minutes as they are answered, from what trees say."""
     return np.clip(np.exp(log_minutes), MINUTES_MIN, MINUTES_MAX)
+
+
+def spark_features(trips: DataFrame, wanted: Trips, tables: FeatureTables) -> NDArray[np.float32]:
+    """Features of the wanted trips, computed where training computes them: in Spark's workers, from silver rows.
+
+    Returns float32 (len(wanted), len(FEATURES)) in the order of `wanted`, which came from the same frame.
+    """
+    shared = trips.sparkSession.sparkContext.broadcast((np.sort(wanted.row), tables))
+
+    def with_features(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows, looked_up = shared.value
+        for batch in batches:
+            found = to_trips(batch)
+            place = np.minimum(np.searchsorted(rows, found.row), len(rows) - 1)
+            found = found.take(rows[place] == found.row)
+            if len(found):
+                matrix = feature_matrix(found.batch, looked_up)
+                columns = {name: pa.array(matrix[:, index]) for index, name in enumerate(FEATURES)}
+                yield pa.record_batch({"row": pa.array(found.row), **columns})
+
+    schema = ", ".join(["row long", *(f"{name} float" for name in FEATURES)])
+    table = trips.mapInArrow(with_features, schema).toArrow()
+    rows, first = np.unique(table["row"].to_numpy(), return_index=True)
+    matrix = np.stack([table[name].to_numpy() for name in FEATURES], axis=1)[first]
+    return np.ascontiguousarray(matrix[np.searchsorted(rows, wanted.row)])

@@ -1,0 +1,148 @@
+"""`eta_drift`: each new month beside what the champion learned from; rows in PostgreSQL, metadata, a warning check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetExecutionContext,
+    AssetKey,
+    BackfillPolicy,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+    asset_check,
+)
+from pyspark.sql import SparkSession
+from sqlalchemy import make_url
+
+from logitrack_assets.database import database_url, migrate
+from logitrack_assets.eta.artefact import FORMAT, REFERENCE, Artefact
+from logitrack_assets.eta.card import table
+from logitrack_assets.eta.drift import Finding, Reference, Thresholds, measure
+from logitrack_assets.eta.evaluation import errors
+from logitrack_assets.eta.models import ModelStore
+from logitrack_assets.eta.training import collect_sample, silver_trips
+from logitrack_assets.lake import Lake
+from logitrack_assets.partitions import MONTHS
+from logitrack_assets.settings import Settings, get_settings
+from logitrack_assets.spark import SparkResource
+
+SAMPLE_TRIPS = 40_000
+"""Trips of a month and fleet that are compared: sampling alone then gives an index below 0.005."""
+MOST_MONTHS_IN_A_RUN = 24
+
+
+def thresholds(settings: Settings) -> Thresholds:
+    """The thresholds of these settings; the defaults and their reasons are in `drift.Thresholds`."""
+    return Thresholds(
+        psi=settings.drift_psi, volume_ratio=settings.drift_volume_ratio, error_ratio=settings.drift_error_ratio
+    )
+
+
+def find_drift(
+    session: SparkSession, lake: Lake, models: ModelStore, champion: Artefact, month: str, limits: Thresholds
+) -> list[Finding]:
+    """Measures of one silver month for each of its fleets."""
+    reference = Reference.load(models.path(champion.version) / REFERENCE)
+    findings = []
+    trips = silver_trips(session, [lake.silver(month)])
+    for fleet, volume in sorted((row["fleet"], row["count"]) for row in trips.groupBy("fleet").count().collect()):
+        sample = collect_sample(trips.where(trips.fleet == fleet), rows=SAMPLE_TRIPS, of=volume, seed=0)
+        error = errors(champion.minutes(sample.batch.without_distance()), sample.minutes)
+        findings += measure(reference, fleet, sample.batch, volume, error, limits)
+    return findings
+
+
+def write_findings(url: str, month: str, version: str, findings: Sequence[Finding]) -> None:
+    """Replaces what is known of a month for a model version, in one transaction."""
+    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address) as connection, connection.cursor() as cursor:
+        cursor.execute("delete from warehouse.eta_drift where month = %s and model_version = %s", (month, version))
+        cursor.executemany(
+            "insert into warehouse.eta_drift (month, fleet, model_version, measure, value, threshold, drifted) "
+            "values (%s, %s, %s, %s, %s, %s, %s)",
+            [(month, f.fleet, version, f.measure, f.value, f.threshold, f.drifted) for f in findings],
+        )
+
+
+@asset(
+    deps=[AssetKey("silver_trips")],
+    partitions_def=MONTHS,
+    backfill_policy=BackfillPolicy.multi_run(MOST_MONTHS_IN_A_RUN),
+    group_name="eta",
+    kinds={"pyspark", "postgres"},
+    owners=["team:eta"],
+    code_version=f"drift-{FORMAT}",
+    pool="spark",
+    tags={"domain": "eta"},
+    metadata={"dagster/table_name": "warehouse.eta_drift"},
+    description="How far a month is from what the champion learned: population stability of each input, number of "
+    "trips, and the champion's error on the month's real trips against its own test error.",
+)
+def eta_drift(context: AssetExecutionContext, spark: SparkResource) -> MaterializeResult:
+    settings = get_settings()
+    lake, models = Lake(settings.home), ModelStore(settings.home / "models")
+    champion = models.champion()
+    artefact = models.load(champion.version) if champion else None
+    drifted: dict[str, list[str]] = {}
+    said: dict[str, MetadataValue]
+    for month in context.partition_keys:
+        if artefact is None:
+            said = {"outcome": MetadataValue.text("There is no champion yet, so nothing to compare the month with.")}
+        elif not lake.silver(month).is_dir():
+            said = {"outcome": MetadataValue.text("The month has no clean trips.")}
+        elif month <= artefact.manifest.trained_through:
+            said = {"outcome": MetadataValue.text(f"{artefact.version} is trained through a later month than this.")}
+        else:
+            findings = find_drift(spark.session, lake, models, artefact, month, thresholds(settings))
+            url = database_url(settings)
+            migrate(url)
+            write_findings(url, month, artefact.version, findings)
+            drifted[month] = [f"{f.fleet} {f.measure} {f.value:.2f}" for f in findings if f.drifted]
+            rows = [
+                (f.fleet, f.measure, f"{f.value:.3f}", f"{f.threshold:g}", "yes" if f.drifted else "") for f in findings
+            ]
+            said = {
+                "outcome": MetadataValue.text("; ".join(drifted[month]) or "The month is like those before it."),
+                "model_version": MetadataValue.text(artefact.version),
+                "findings": MetadataValue.md(table(("fleet", "measure", "value", "threshold", "drifted"), rows)),
+            }
+        context.add_asset_metadata(said, partition_key=month)
+    for month, found in drifted.items():
+        if found:
+            context.log.warning(f"{month} has drifted: {'; '.join(found)}")
+    return MaterializeResult()
+
+
+@asset_check(
+    asset=eta_drift,
+    name="month_is_like_those_before",
+    description="Warns where a month after the champion's own has drifted from what the champion learned.",
+)
+def drift_check(context: AssetCheckExecutionContext) -> AssetCheckResult:
+    settings = get_settings()
+    models = ModelStore(settings.home / "models")
+    champion = models.champion()
+    if champion is None:
+        return AssetCheckResult(passed=True, description="There is no champion yet.")
+    url = database_url(settings)
+    migrate(url)
+    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address) as connection:
+        rows = connection.execute(
+            "select month, string_agg(fleet || ' ' || measure, ', ' order by fleet, measure) from warehouse.eta_drift "
+            "where model_version = %s and drifted group by month order by month",
+            (champion.version,),
+        ).fetchall()
+    described = "; ".join(f"{month}: {measures}" for month, measures in rows)
+    return AssetCheckResult(
+        passed=not rows,
+        severity=AssetCheckSeverity.WARN,
+        description=described or f"No month after {champion.version}'s own has drifted.",
+        metadata={"model_version": champion.version, "months": len(rows)},
+    )
