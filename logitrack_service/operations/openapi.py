@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
@@ -55,7 +55,7 @@ def openapi_config() -> OpenAPIConfig:
         title=TITLE,
         version=VERSION,
         description=DESCRIPTION,
-        path="/schema",
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, opt={"exclude_from_auth": True}),
         render_plugins=[JsonRenderPlugin()],
         components=Components(
             security_schemes={
@@ -97,7 +97,9 @@ def complete(app: Litestar) -> None:
                 open_to_all = bool(opt.get("exclude_from_auth"))
                 if not open_to_all:
                     operation.security = [{"login": []}, {"token": []}]
-                if kinds := opt.get("body_schemas"):
+                declared = handler.parsed_data_field
+                kinds = opt.get("body_schemas") or ((declared.annotation,) if declared else None)
+                if kinds:  # as msgspec checks it: Litestar's description leaves out half of the limits
                     operation.request_body = _request_body(kinds, opt.get("body_media_type", JSON), schemas)
                 statuses = ["400", "405", "413", "422", "500", "503", "429", "404", "409"]
                 statuses += [] if open_to_all and "/token" not in route.path else ["401"]

@@ -23,16 +23,12 @@ from logitrack_assets.eta.forests import constant_forest, one_graph
 from logitrack_assets.eta.models import ModelStore
 
 _ERRORS = eta.Errors(trips=1000, mae_minutes=3.4, rmse_minutes=5.5, r2=0.7, mape=0.25)
+# What a service shows of the metrics does not depend on their values: every number is the same made-up one.
 _METRICS = eta.Metrics(
-    zones=_ERRORS,
-    distance=_ERRORS,
-    lookup=_ERRORS,
-    level=0.8,
-    coverage_zones=0.8,
-    coverage_distance=0.8,
-    width_minutes_zones=11.0,
-    width_minutes_distance=9.0,
-    slices=[],
+    **{
+        name: _ERRORS if field.annotation is eta.Errors else 0.8 if field.annotation is float else []
+        for name, field in eta.Metrics.model_fields.items()
+    }
 )
 
 

@@ -98,6 +98,7 @@ def test_pages_ask_no_other_server_for_anything(client: TestClient):
         for asset in re.findall(r"(?:src|href)=\"(/assets/[^\"]+)\"", html):
             assert client.get(asset).status_code == 200
     assert "SwaggerUIBundle" in client.get("/assets/swagger-ui.js").text
+    assert "/predict" in client.get("/schema/openapi.json").json()["paths"], "what the documentation page shows"
 
 
 def test_metrics_count_every_status_as_what_it_is(client: TestClient, user: User, admin: User):

@@ -1,0 +1,93 @@
+"""The service as it is really run: a supervisor, its workers, a port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+PASSWORD = "correct horse battery staple 7"
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@dataclass
+class RunningService:
+    """A service on a port."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer; the supervisor's other child is Python's resource tracker."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/health/ready", timeout=2).json()["status"] == "ok":
+                    return
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def user(self, username: str) -> dict[str, str]:
+        """The header that a new user's requests carry."""
+        login = {"username": username, "password": PASSWORD}
+        assert httpx.post(f"{self.url}/register", json=login).status_code == 201
+        token = httpx.post(f"{self.url}/token", data=login).json()["access_token"]
+        return {"Authorization": f"Bearer {token}"}
+
+    def stop(self) -> int:
+        """Asks it to stop, and waits."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+
+@contextlib.contextmanager
+def running(home: Path, *, workers: int, **settings: str) -> Iterator[RunningService]:
+    """`python -m logitrack_service` with a home folder, as its own process group of children."""
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGITRACK_")}
+    environment |= {
+        "LOGITRACK_HOME": str(home),
+        "LOGITRACK_SERVICE_PORT": str(port),
+        "LOGITRACK_SERVICE_WORKERS": str(workers),
+        **{f"LOGITRACK_{name.upper()}": value for name, value in settings.items()},
+    }
+    log = home / "service.log"
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "logitrack_service"]
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    service = RunningService(process, f"http://127.0.0.1:{port}", log)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        if process.poll() is None:
+            try:
+                service.stop()
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

