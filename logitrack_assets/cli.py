@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -216,6 +217,8 @@ def _prepared() -> Settings:
 
 def main() -> None:
     """Runs the command; a known trouble is one sentence and exit code 1, Ctrl-C is 130."""
+    # Dagster says of parts that we use on purpose that they are young.
+    warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
     try:
         read_settings(Settings)
         app()

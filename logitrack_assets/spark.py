@@ -18,6 +18,8 @@ from pyspark.sql import SparkSession
 
 from logitrack_assets.settings import Settings
 
+QUIET = Path(__file__).parent / "log4j2.properties"
+
 _slot: IO[bytes] | None = None  # this process's place among those that may use Spark at once
 
 
@@ -27,6 +29,7 @@ def spark_config(*, master: str, driver_memory: str) -> dict[str, str]:
         "spark.app.name": "logitrack",
         "spark.master": master,
         "spark.driver.memory": driver_memory,
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET.as_uri()}",
         # Workers must run this very interpreter, or they start the system's and miss our packages.
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
