@@ -1,0 +1,125 @@
+"""Small versions and trips for tests: forests of one leaf need no training."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from logitrack_assets.eta.artefact import (
+    FORMAT,
+    GROUP_SHAPE,
+    INTERVALS,
+    LEVEL_MAX,
+    LEVEL_MIN,
+    MODEL,
+    REFERENCE,
+    TABLES,
+    Errors,
+    Intervals,
+    Manifest,
+    Metrics,
+    Month,
+    Tables,
+)
+from logitrack_assets.eta.delays import without_delays
+from logitrack_assets.eta.drift import Reference, histograms
+from logitrack_assets.eta.features import FEATURES, ZONES, TripBatch
+from logitrack_assets.eta.forests import constant_forest, one_graph
+from logitrack_assets.eta.heldout import HELD_OUT, HeldOut
+from logitrack_assets.eta.intervals import PROBABILITIES
+from logitrack_assets.eta.models import ModelStore, write_manifest
+from logitrack_assets.eta.training import Trips
+
+FACTS = Errors(trips=100, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
+
+
+def some_trips(count: int = 2_000, *, seed: int = 0, month: str = "2019-06", fleet: str = "yellow") -> Trips:
+    """Invented trips of one month: minutes follow distance and hour, with noise; every tenth distance unknown."""
+    random = np.random.default_rng(seed)
+    start = np.datetime64(f"{month}-01", "s")
+    moments = start + random.integers(0, 27 * 86400, count).astype("timedelta64[s]")
+    pickup, dropoff = random.integers(1, 264, count), random.integers(1, 264, count)
+    miles = np.exp(random.normal(0.8, 0.7, count)).astype(np.float32)
+    rush = 1 + 0.4 * ((moments.astype(np.int64) // 3600 % 24) == 8)
+    minutes = np.clip(4 + 4.2 * miles * rush * np.exp(random.normal(0, 0.25, count)), 1, 180)
+    miles[::10] = np.nan
+    row = random.integers(-(2**62), 2**62, count)
+    return Trips(row, TripBatch.of(pickup, dropoff, moments, miles, fleet), minutes)
+
+
+def held_out(trips: Trips, *, judged: float, published: float) -> HeldOut:
+    """A judged model that always said `judged` minutes, published trees that say `published`; the lookup says 30."""
+    flat = np.full(len(trips), 1.0)
+    return HeldOut(trips, flat * judged, flat * judged, flat * 30.0, flat * published, flat * published)
+
+
+def publish(
+    models: ModelStore,
+    *,
+    zones: float = 12.0,
+    distance: float = 12.0,
+    trained_through: str = "2019-06",
+    trips: Trips | None = None,
+    judged: float | None = None,
+    coverage: float = 0.8,
+    fleets: tuple[str, ...] = ("yellow",),
+    later: int = 0,
+) -> str:
+    """Publishes a version that always answers `zones` or `distance` minutes."""
+    created = datetime(2019, 8, 1, 12, tzinfo=UTC) + timedelta(seconds=later + len(models.versions()))
+    trips = trips or some_trips(month=trained_through)
+    version = models.new_version(f"{abs(hash((zones, distance, later))):06x}"[-6:], at=created)
+    metrics = Metrics(
+        zones=FACTS, distance=FACTS, lookup=FACTS, level=0.8, coverage_zones=coverage, coverage_distance=coverage,
+        width_minutes_zones=10.0, width_minutes_distance=8.0, coverage_forward_zones=0.8,
+        coverage_forward_distance=0.8, calibrated_on=[trained_through], slices=[],
+    )  # fmt: skip
+    manifest = Manifest(
+        format=FORMAT, version=version, created_at=created, estimator="xgboost", seed=1,
+        recipe={"name": "all months", "forest": {"trees": 1, "depth": 1}, "judged": "so", "chosen_by": []},
+        features=dict.fromkeys(FEATURES, "float32"), fleets=list(fleets),
+        training=[Month(month=trained_through, fleet=fleet, trips=len(trips), bronze_sha256=None) for fleet in fleets],
+        trained_through=trained_through, judged_on=[trained_through], metrics=metrics,
+        levels=[LEVEL_MIN, LEVEL_MAX], libraries={}, files={},
+    )  # fmt: skip
+    support = np.zeros((ZONES, ZONES), dtype=np.int32)
+    support[161, 236] = 400
+    with models.staged(version) as folder:
+        graph = one_graph(constant_forest(np.log(zones)), constant_forest(np.log(distance)))
+        onnx.save(graph, folder / MODEL)
+        Tables(without_delays(), support).save(folder / TABLES)
+        quantiles = np.linspace(-1.0, 1.0, len(PROBABILITIES))[None, :]
+        Intervals(PROBABILITIES, np.zeros(int(np.prod(GROUP_SHAPE)), dtype=np.int64), quantiles).save(folder / INTERVALS)
+        counts = {name: found.tolist() for name, found in histograms(trips.batch).items()}
+        Reference({fleet: counts for fleet in fleets}, dict.fromkeys(fleets, float(len(trips))), 3.0).save(
+            folder / REFERENCE
+        )
+        held_out(trips, judged=zones if judged is None else judged, published=zones).save(folder / HELD_OUT)
+        (folder / "card.md").write_text("# A card\n", encoding="utf-8")
+        write_manifest(folder, manifest)
+    return version
+
+
+def write_silver(home: Path, month: str, trips: Trips, fleet: str = "yellow") -> None:
+    """Trips as a silver month, with the columns that training looks at."""
+    folder = home / "lake" / "silver" / f"month={month}"
+    folder.mkdir(parents=True, exist_ok=True)
+    pickup = trips.batch.pickup_at.astype("datetime64[us]")
+    table = pa.table(
+        {
+            "fleet": pa.array([fleet] * len(trips)),
+            "vendor_id": pa.array(np.arange(len(trips), dtype=np.int32)),
+            "pickup_at": pa.array(pickup),
+            "dropoff_at": pa.array(pickup + (trips.minutes * 60e6).astype("timedelta64[us]")),
+            "pickup_zone": pa.array(trips.batch.pickup_zone),
+            "dropoff_zone": pa.array(trips.batch.dropoff_zone),
+            "distance_miles": pa.array(trips.batch.distance_miles.astype(np.float64), from_pandas=True),
+            "duration_minutes": pa.array(trips.minutes),
+        }
+    )
+    pq.write_table(table, folder / f"{fleet}.parquet")

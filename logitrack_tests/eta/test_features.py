@@ -1,0 +1,93 @@
+"""A feature has one definition, and it knows only what is known when the question is asked."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from logitrack_assets.eta.delays import from_sums, month_number, sum_delays, without_delays
+from logitrack_assets.eta.features import FEATURES, TripBatch, feature_matrix, hour_of_week_kind
+from logitrack_tests.eta.examples import some_trips
+
+
+def columns(trips: TripBatch) -> dict[str, np.ndarray]:
+    return dict(zip(FEATURES, feature_matrix(trips, without_delays()).T, strict=True))
+
+
+def test_features_of_one_ride_are_what_their_names_say():
+    found = columns(TripBatch.of([132], [161], ["2019-07-04T08:30:59"], [17.5]))
+    assert found["minute_of_day"] == 8 * 60 + 30
+    assert found["weekday"] == 4 and found["is_holiday"] == 1 and found["day_of_year"] == 185
+    assert 12 < found["straight_miles"][0] < 14  # JFK to Midtown Center as the crow flies
+    assert found["distance_miles"] == np.float32(17.5)
+    assert found["pickup_zone"] == 132 and found["dropoff_zone"] == 161 and found["is_green"] == 0
+
+
+def test_a_distance_that_is_not_known_leaves_its_columns_blank_and_changes_no_other():
+    asked = {"pickup_zone": [132], "dropoff_zone": [161], "pickup_at": ["2019-07-04T08:30"]}
+    known, unknown = columns(TripBatch.of(**asked, distance_miles=[17.5])), columns(TripBatch.of(**asked))
+    for name in FEATURES:
+        if name.startswith("distance"):
+            assert unknown[name] == 0
+        else:
+            assert unknown[name] == known[name]
+
+
+@pytest.mark.parametrize("miles", [0.0, -1.0, np.nan, np.inf])
+def test_a_distance_that_is_none_counts_as_unknown(miles):
+    assert np.isnan(TripBatch.of([1], [2], ["2019-01-01"], [miles]).distance_miles[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (([1, 264], [2, 2], ["2019-01-01"] * 2), "pickup_zone of row 1 is 264"),
+        (([1], [0], ["2019-01-01"]), "dropoff_zone of row 0 is 0"),
+        (([1], [2], ["NaT"]), "pickup_at of row 0 is missing"),
+        (([1, 2], [2], ["2019-01-01"] * 2), "dropoff_zone has 1 values for 2 trips"),
+        (([1.5], [2], ["2019-01-01"]), "must be whole numbers"),
+    ],
+)
+def test_what_is_no_trip_is_refused_by_name(asked, said):
+    with pytest.raises(ValueError, match=said):
+        TripBatch.of(*asked)
+
+
+def test_an_unknown_fleet_is_refused():
+    with pytest.raises(ValueError, match="fleet 'pink' is none of yellow, green"):
+        TripBatch.of([1], [2], ["2019-01-01"], fleet="pink")
+
+
+def test_holidays_and_weekends_share_their_hours():
+    moments = np.array(["2019-07-03T08:00", "2019-07-04T08:00", "2019-07-06T08:00"], dtype="datetime64[s]")
+    assert hour_of_week_kind(moments).tolist() == [8, 32, 32]
+
+
+def test_a_row_sees_only_the_months_before_its_own():
+    quiet, busy = some_trips(month="2019-05"), some_trips(month="2019-06", seed=1)
+    delays = from_sums(
+        sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 2)
+    )
+    june, july = (int(month_number(np.array([f"2019-0{m}-01"], dtype="datetime64[s]"))[0]) for m in (6, 7))
+    level_in_june, level_in_july = (delays.before(month).delay[0, 0, 1] for month in (june, july))
+    assert level_in_july - level_in_june == pytest.approx(np.log(2), abs=0.1)
+    changed = from_sums(sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 50))
+    assert (changed.before(june).delay == delays.before(june).delay).all()
+
+
+def test_a_fleet_without_trips_is_given_the_others_delays():
+    trips = some_trips(month="2019-05")
+    tables = from_sums(sum_delays(trips.batch, trips.minutes)).newest()
+    assert (tables.delay[1] == tables.delay[0]).all()
+
+
+def test_one_row_costs_microseconds():
+    trip, tables = TripBatch.of([161], [236], ["2019-06-03T08:30:00"]), without_delays()
+    laps = []
+    for _ in range(300):
+        began = time.perf_counter()
+        feature_matrix(trip, tables)
+        laps.append(time.perf_counter() - began)
+    assert min(laps) < 150e-6
