@@ -1,7 +1,5 @@
 """The model as Dagster assets: thin. A candidate is made, its checks judge it, and the champion's pointer moves."""
 
-from __future__ import annotations
-
 import getpass
 
 from dagster import AssetExecutionContext, AssetKey, Config, Failure, MaterializeResult, MetadataValue, asset

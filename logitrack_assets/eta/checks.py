@@ -1,7 +1,5 @@
 """The verdicts on a candidate as blocking checks of `eta_model`: where one fails, the champion stays who it is."""
 
-from __future__ import annotations
-
 from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,

@@ -1,7 +1,5 @@
 """`eta_drift`: each new month beside what the champion learned from; rows in PostgreSQL, metadata, a warning check."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import psycopg
