@@ -75,7 +75,8 @@ async def payment_analysis(
     if not filters.by_place:
         where, values = filters.where()
         sql = f"""
-            select nullif(payment_type, -1) as payment_type, {name}, sum(trips)::bigint as total_trips,
+            select nullif(payment_type, -1) as payment_type, {name},
+                   sum(trips)::bigint as total_trips,
                    sum(duration_sum) / sum(trips) as avg_duration
             from warehouse.trip_stats_payment where {where} group by trip_stats_payment.payment_type order by total_trips desc
         """

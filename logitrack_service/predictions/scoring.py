@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -40,12 +40,18 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class Moment:
-    """A pickup as New York's clocks show it and as the point in time that it is."""
+    """A pickup as the point in time that it is and as New York's clocks show it."""
 
-    wall_clock: datetime
-    """Naive."""
     at: datetime
     """With New York's offset."""
+    unix: int
+    """Seconds since 1970 in UTC."""
+    clock: int
+    """Seconds since 1970 as the clocks show them: what the model reads."""
+
+    def after(self, minutes: float) -> datetime:
+        """So many real minutes later, whatever the clocks do meanwhile."""
+        return datetime.fromtimestamp(self.unix + round(minutes * 60), NEW_YORK)
 
 
 def moment_of(pickup_at: datetime | None) -> Moment:
@@ -55,20 +61,15 @@ def moment_of(pickup_at: datetime | None) -> Moment:
     pickup_at = pickup_at.replace(microsecond=0)
     wall_clock = to_wall_clock(pickup_at)
     at = pickup_at.astimezone(NEW_YORK) if pickup_at.tzinfo else from_wall_clock(pickup_at)
-    return Moment(wall_clock, at)
+    return Moment(at, int(at.timestamp()), int(wall_clock.replace(tzinfo=UTC).timestamp()))
 
 
-def after(moment: datetime, minutes: float) -> datetime:
-    """So many real minutes later, whatever the clocks do meanwhile."""
-    return (moment.astimezone(UTC) + timedelta(seconds=round(minutes * 60))).astimezone(NEW_YORK)
-
-
-def trips_of(rows: Sequence[Trip], wall_clocks: Sequence[datetime]) -> TripBatch:
+def trips_of(rows: Sequence[Trip], moments: Sequence[Moment]) -> TripBatch:
     """Rides as the model reads them; they have been checked by their types."""
     return TripBatch(
         pickup_zone=np.array([row.pickup_zone for row in rows], dtype=np.int16),
         dropoff_zone=np.array([row.dropoff_zone for row in rows], dtype=np.int16),
-        pickup_at=np.array(wall_clocks, dtype="datetime64[s]"),
+        pickup_at=np.array([moment.clock for moment in moments], dtype="datetime64[s]"),
         distance_miles=np.array(
             [_NAN if row.distance_miles is None else row.distance_miles for row in rows], dtype=np.float32
         ),
@@ -88,7 +89,7 @@ def predict(serving: Serving, trips: TripBatch, *, level: float, kind: str) -> P
 def answer(serving: Serving, question: Question, account_id: int) -> tuple[Prediction, LoggedPredictions]:
     """The answer to one question, and what is to be logged about it."""
     moment = moment_of(question.pickup_at)
-    trips = trips_of([question], [moment.wall_clock])
+    trips = trips_of([question], [moment])
     scored = predict(serving, trips, level=question.level, kind="single")
     ids = new_ids(1)
     minutes = float(scored.minutes[0])
@@ -98,7 +99,7 @@ def answer(serving: Serving, question: Question, account_id: int) -> tuple[Predi
         estimated_duration_minutes=_rounded(minutes),
         interval=Interval(_rounded(float(scored.low[0])), _rounded(float(scored.high[0])), question.level),
         pickup_at=moment.at,
-        arrival_at=after(moment.at, minutes),
+        arrival_at=moment.after(minutes),
         support=int(scored.support[0]),
         extrapolating=bool(scored.extrapolating[0]),
         distance_miles=None if used != used else _rounded(used),
@@ -136,7 +137,7 @@ def answer_batch(
     logged = None
     if trips:
         moments = _moments(trips)
-        batch = trips_of(trips, [moment.wall_clock for moment in moments])
+        batch = trips_of(trips, moments)
         scored = predict(serving, batch, level=level, kind="batch")
         ids = new_ids(len(trips))
         for place, prediction_id, moment, minutes, low, high, support, extrapolating in zip(
@@ -155,7 +156,7 @@ def answer_batch(
                 minutes,
                 Interval(low, high, level),
                 moment.at,
-                after(moment.at, minutes),
+                moment.after(minutes),
                 support,
                 extrapolating,
             )
@@ -196,7 +197,7 @@ def answer_matrix(serving: Serving, question: MatrixQuestion) -> Matrix:
     trips = TripBatch(
         pickup_zone=np.repeat(np.array(question.pickup_zones, dtype=np.int16), columns),
         dropoff_zone=np.tile(np.array(question.dropoff_zones, dtype=np.int16), rows),
-        pickup_at=np.full(size, moment.wall_clock, dtype="datetime64[s]"),
+        pickup_at=np.full(size, moment.clock, dtype="datetime64[s]"),
         distance_miles=np.full(size, np.nan, dtype=np.float32),
         fleet=np.full(size, FLEET_CODES[question.fleet], dtype=np.int8),
     )
@@ -224,12 +225,12 @@ def answer_departures(
 ) -> list[Departure]:
     """The same ride at `count` times from its pickup on."""
     start = moment_of(trip.pickup_at)
-    moments = [moment_of(after(start.at, every_minutes * step)) for step in range(count)]
-    trips = trips_of([trip] * count, [moment.wall_clock for moment in moments])
+    moments = [moment_of(start.after(every_minutes * step)) for step in range(count)]
+    trips = trips_of([trip] * count, moments)
     scored = predict(serving, trips, level=DEFAULT_LEVEL, kind="departures")
     enough = serving.artefact.quantiles(trips, np.array([probability]))[:, 0]
     return [
-        Departure(moment.at, minutes, in_time, after(moment.at, minutes), after(moment.at, in_time))
+        Departure(moment.at, minutes, in_time, moment.after(minutes), moment.after(in_time))
         for moment, minutes, in_time in zip(moments, _list(scored.minutes), _list(enough), strict=True)
     ]
 

@@ -32,13 +32,14 @@ _METRICS = eta.Metrics(
 )
 
 
-def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1) -> str:
-    """A version that answers `minutes` to whatever it is asked; returns its name."""
+def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest: onnx.ModelProto | None = None) -> str:
+    """A version that answers `minutes` to whatever it is asked, or what a forest says; returns its name."""
     store = ModelStore(home / "models")
     digest = hashlib.sha256(f"{number} {minutes}".encode()).hexdigest()
     version = store.new_version(digest, at=datetime(2019, 8, 1, tzinfo=UTC).replace(minute=number % 60))
     with store.staged(version) as folder:
-        graph = one_graph(constant_forest(float(np.log(minutes))), constant_forest(float(np.log(minutes / 2))))
+        zones = forest or constant_forest(float(np.log(minutes)))
+        graph = one_graph(zones, forest or constant_forest(float(np.log(minutes / 2))))
         onnx.save(graph, str(folder / eta.MODEL))
         support = np.full((ZONES, ZONES), 40, dtype=np.int32)
         support[:, 99] = 0

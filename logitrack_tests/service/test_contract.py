@@ -62,7 +62,7 @@ def test_every_operation_keeps_to_its_document(
 ):
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/schema/openapi.json", *which),
-        *("--header", f"Authorization: {headers['Authorization']}", "--max-examples", "12"),
+        *("--header", f"Authorization: {headers['Authorization']}", "--max-examples", "5"),
         *("--checks", "all", "--exclude-checks", excluded, "--generation-deterministic", "--no-color"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=service.log.parent)
@@ -109,6 +109,7 @@ def hostile_value(dice: random.Random, depth: int = 0) -> Any:
     return dice.choice(kinds)()
 
 
+CONTROLS = bytes([*range(32), 127])  # the client itself refuses to send them in a header
 FIELDS = (
     "pickup_zone", "dropoff_zone", "pickup_at", "distance_miles", "fleet", "level", "trips", "pickup_zones",
     "dropoff_zones", "prediction_id", "duration_minutes", "outcomes", "username", "password", "refresh_token", "role",
@@ -129,7 +130,7 @@ def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> h
     extra = {}
     if dice.random() < 0.2:
         name = dice.choice(["Accept", "X-Request-ID", "If-None-Match", "X-Forwarded-For", "Content-Type", "Range"])
-        extra[name.encode()] = hostile_text(dice).encode(errors="replace")[:200].translate(None, b"\r\n\x00").strip()
+        extra[name.encode()] = hostile_text(dice).encode(errors="replace")[:200].translate(None, CONTROLS).strip()
     if dice.random() < 0.1:
         headers = {"Authorization": f"Bearer {secrets.token_urlsafe(dice.randint(1, 200))}"}
     given = {**{name.encode(): value.encode() for name, value in headers.items()}, **extra}

@@ -1,0 +1,264 @@
+"""The running service under load: real HTTP on loopback, a real PostgreSQL, everything on.
+
+    python -m logitrack_tests.benchmarks.service_load [--seconds 10] [--rate 300] [--months 24]
+
+The load comes from autocannon (npm), installed once beside the results. The same application answers one more path that
+only checks the token, so that what is measured beside it is what everything else costs. The model has 400 trees of
+depth 8, like a trained one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+from litestar import Litestar, get
+from sqlalchemy import create_engine
+
+AUTOCANNON = "autocannon@8.0.0"
+TRIP = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:00"}
+PASSWORD = "correct horse battery staple 7"
+REPORTS = (
+    "avg-duration-by-hour", "payment-analysis", "weekday-hour", "busiest-zones", "zone-pairs", "months", "rejections",
+)  # fmt: skip
+
+
+@get("/nothing")
+async def nothing() -> None:
+    """Checks the token and does nothing."""
+
+
+def create_app() -> Litestar:
+    """The service with one path more."""
+    from logitrack_service.app import create_app as create_service
+
+    app = create_service()
+    app.register(nothing)
+    return app
+
+
+def serve() -> None:
+    """Runs the application as `python -m logitrack_service` would."""
+    import uvicorn
+
+    from logitrack_service import __main__ as service
+
+    run = uvicorn.run
+
+    def run_ours(_: str, **options: Any) -> None:
+        run("logitrack_tests.benchmarks.service_load:create_app", **options)
+
+    uvicorn.run = run_ours  # type: ignore[assignment]
+    service.main()
+
+
+@contextmanager
+def served(home: Path, *, workers: int) -> Iterator[tuple[str, psutil.Process]]:
+    from logitrack_tests.service.processes import free_port
+
+    port = free_port()
+    environment = {
+        **os.environ,
+        "LOGITRACK_HOME": str(home),
+        "LOGITRACK_SERVICE_PORT": str(port),
+        "LOGITRACK_SERVICE_WORKERS": str(workers),
+    }
+    command = [sys.executable, "-m", "logitrack_tests.benchmarks.service_load", "--serve"]
+    with (home / "service.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            time.sleep(0.1)
+            try:
+                if httpx.get(f"{url}/health/ready").status_code == 200:
+                    break
+            except httpx.HTTPError:
+                continue
+        yield url, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def forest() -> Any:
+    """400 trees of depth 8 that have learnt noise."""
+    import xgboost
+
+    from logitrack_assets.eta.features import FEATURES
+    from logitrack_assets.eta.forests import from_booster
+
+    dice = np.random.default_rng(1)
+    rows = dice.normal(size=(20_000, len(FEATURES))).astype(np.float32)
+    noise = dice.normal(2.7, 0.3, size=20_000)
+    return from_booster(xgboost.train({"max_depth": 8, "eta": 0.02, "nthread": 2}, xgboost.DMatrix(rows, noise), 400))
+
+
+def load(
+    url: str, path: str, headers: dict[str, str], *, seconds: int, rate: int = 0, body: Any = None
+) -> dict[str, Any]:
+    """What autocannon saw at 10 connections; milliseconds."""
+    command = ["-c", "10", "-d", str(seconds), "-j", "-n", "--renderStatusCodes"]
+    command += ["-R", str(rate)] if rate else []
+    for name, value in headers.items():
+        command += ["-H", f"{name}={value}"]
+    if body is not None:
+        command += ["-m", "POST", "-H", "content-type=application/json", "-b", json.dumps(body)]
+    done = subprocess.run([str(autocannon()), *command, url + path], capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout)
+    if seen["non2xx"] or seen["errors"]:
+        raise SystemExit(f"{path}: {seen['non2xx']} answers were no 2xx, {seen['errors']} failed")
+    latency = seen["latency"]
+    return {"per_second": seen["requests"]["average"], "p50": latency["p50"], "p99": latency["p99"]}
+
+
+def autocannon() -> Path:
+    folder = Path(tempfile.gettempdir()) / "logitrack-benchmarks"
+    program = folder / "node_modules" / ".bin" / "autocannon"
+    if not program.exists():
+        if shutil.which("npm") is None:
+            raise SystemExit("The load tool comes from npm: install Node.js.")
+        folder.mkdir(exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), AUTOCANNON], check=True)
+    return program
+
+
+def timed(ask: Any, times: int) -> list[float]:
+    """Milliseconds of each call, sorted."""
+    took = []
+    for number in range(times):
+        began = time.perf_counter()
+        response = ask(number)
+        took.append((time.perf_counter() - began) * 1000)
+        assert response.status_code == 200, response.text[:500]
+    return sorted(took)
+
+
+def percentile(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(len(values) * share))]
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    children = [child for child in process.children() if "spawn_main" in " ".join(child.cmdline())]
+    return children or [process]
+
+
+def megabytes(process: psutil.Process) -> list[int]:
+    return [round(worker.memory_info().rss / 2**20) for worker in workers_of(process)]
+
+
+def main() -> None:
+    from logitrack_assets.database import database_url, migrate
+    from logitrack_assets.eta.models import ModelStore
+    from logitrack_assets.settings import Settings
+    from logitrack_tests.service.models import publish_model
+    from logitrack_tests.service.warehouse import fill
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rate", type=int, default=300, help="questions a second of the fixed-rate run")
+    parser.add_argument("--months", type=int, default=24)
+    parser.add_argument("--trips", type=int, default=40_000, help="made-up trips of a month")
+    parser.add_argument("--reloads", type=int, default=100)
+    parser.add_argument("--home", type=Path, help="folder to keep what was prepared in")
+    chosen = parser.parse_args()
+    if chosen.serve:
+        serve()
+        return
+
+    home = chosen.home or Path(tempfile.mkdtemp(prefix="logitrack-service-load-"))
+    store = ModelStore(home / "models")
+    url = database_url(Settings(home=home, database_url=None))
+    if not store.versions():  # a home that was kept is ready
+        trees = forest()
+        for number in (1, 2):
+            publish_model(home, number=number, forest=trees)
+        migrate(url)
+        months = [f"{2018 + month // 12}-{month % 12 + 1:02}" for month in range(chosen.months)]
+        fill(create_engine(url), months, trips=chosen.trips, zones=263)
+    versions = store.versions()
+    store.promote(versions[0], by="benchmark", reason="load")
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the load begins")
+
+    for workers in (1, 2):
+        with served(home, workers=workers) as (service, process):
+            login = {"username": f"load-{time.time_ns()}", "password": PASSWORD}
+            httpx.post(f"{service}/register", json=login)
+            token = httpx.post(f"{service}/token", data=login).json()["access_token"]
+            headers = {"Authorization": f"Bearer {token}"}
+            started = megabytes(process)
+            load(service, "/predict", headers, seconds=2, body=TRIP)
+            print(f"\n{workers} worker(s), 10 connections as fast as they can")
+            idle = load(service, "/nothing", headers, seconds=chosen.seconds)
+            busy = load(service, "/predict", headers, seconds=chosen.seconds, body=TRIP)
+            for name, seen in (("nothing", idle), ("predict", busy)):
+                print(f"  /{name:8} {seen['per_second']:7.0f}/s  p50 {seen['p50']:.2f} ms  p99 {seen['p99']:.2f} ms")
+            print(f"  predict reaches {busy['per_second'] / idle['per_second']:.0%} of nothing")
+            paced = load(service, "/predict", headers, seconds=chosen.seconds, rate=chosen.rate, body=TRIP)
+            print(f"  /predict at {chosen.rate}/s:  p50 {paced['p50']:.2f} ms  p99 {paced['p99']:.2f} ms")
+            if workers == 1:
+                with httpx.Client(base_url=service, headers=headers, timeout=60) as client:
+                    measure_bulk(client)
+                    measure_analytics(client)
+                    measure_reloads(client, store, versions, process, chosen.reloads)
+            print(f"  memory of each worker: {started} MB at the start, {megabytes(process)} MB at the end")
+    if chosen.home is None:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def measure_bulk(client: httpx.Client) -> None:
+    rides = [
+        {**TRIP, "pickup_zone": 1 + row % 263, "pickup_at": f"2019-07-{1 + row % 28:02}T{row % 24:02}:{row % 60:02}:00"}
+        for row in range(10_000)
+    ]
+    body = json.dumps({"trips": rides}).encode()
+    took = timed(lambda _: client.post("/predict/batch", content=body), 8)
+    print(f"  batch of 10,000: {statistics.median(took):.0f} ms = {10_000_000 / statistics.median(took):,.0f} rows/s")
+    zones = list(range(1, 101))
+    matrix = {"pickup_zones": zones, "dropoff_zones": zones, "pickup_at": TRIP["pickup_at"]}
+    took = timed(lambda _: client.post("/predict/matrix", json=matrix), 10)
+    print(f"  matrix of 100 x 100: median {statistics.median(took):.0f} ms, slowest {took[-1]:.0f} ms")
+
+
+def measure_analytics(client: httpx.Client) -> None:
+    for report in REPORTS:
+        first = timed(lambda n, report=report: client.get(f"/analytics/{report}?from_month=2018-{n + 1:02}"), 6)
+        again = timed(lambda n, report=report: client.get(f"/analytics/{report}?from_month=2018-{n % 6 + 1:02}"), 100)
+        print(
+            f"  {report:22} asked for the first time: median {statistics.median(first):6.1f} ms, slowest {first[-1]:6.1f};"
+            f" again: p50 {percentile(again, 0.5):.1f}, p95 {percentile(again, 0.95):.1f} ms"
+        )
+
+
+def measure_reloads(
+    client: httpx.Client, store: Any, versions: list[str], process: psutil.Process, reloads: int
+) -> None:
+    before = megabytes(process)
+    slowest = 0.0
+    for number in range(reloads):
+        version = versions[(number + 1) % 2]
+        store.promote(version, by="benchmark", reason="another reload")
+        began = time.perf_counter()
+        while client.post("/predict", json=TRIP).json()["model_version"] != version:
+            time.sleep(0.02)
+        slowest = max(slowest, time.perf_counter() - began)
+    print(f"  {reloads} reloads: slowest seen after {slowest:.1f} s, memory {before} -> {megabytes(process)} MB")
+
+
+if __name__ == "__main__":
+    main()
