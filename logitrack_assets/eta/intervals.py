@@ -50,7 +50,7 @@ class Residuals:
 
 
 def calibrate(residuals: Residuals) -> Intervals:
-    """Quantiles by group, each group's from the narrowest kind of group that holds LEAST_TRIPS trips.
+    """Quantiles by group: its own where it holds LEAST_TRIPS trips, else pooled with ever wider kin that hold few too.
 
     Raises:
         ValueError: no residuals.
@@ -62,17 +62,19 @@ def calibrate(residuals: Residuals) -> Intervals:
     row_of_group = np.full(groups, -1, dtype=np.int64)
     rows: list[NDArray[np.float64]] = []
     for keep in _WIDENING:
-        kept = parts * np.array(keep)[:, None]
-        wide_of_group = np.ravel_multi_index(tuple(kept), GROUP_SHAPE)
-        wide = wide_of_group[residuals.group]
+        # Only groups that are still without quantiles are pooled: pooled with others they would inherit the doubt of
+        # trips that are better known than theirs.
+        wide_of_group = np.ravel_multi_index(tuple(parts * np.array(keep)[:, None]), GROUP_SHAPE)
+        left = row_of_group[residuals.group] < 0
+        if not left.any():
+            break
+        values, wide = residuals.log_ratio[left], wide_of_group[residuals.group[left]]
         order = np.argsort(wide, kind="stable")
         names, starts = np.unique(wide[order], return_index=True)
-        for name, values in zip(names, np.split(residuals.log_ratio[order], starts[1:]), strict=True):
-            needy = (wide_of_group == name) & (row_of_group < 0)
-            enough = len(values) >= LEAST_TRIPS or not any(keep)
-            if enough and needy.any():
-                row_of_group[needy] = len(rows)
-                rows.append(_quantiles(values))
+        for name, pooled in zip(names, np.split(values[order], starts[1:]), strict=True):
+            if len(pooled) >= LEAST_TRIPS:
+                row_of_group[(wide_of_group == name) & (row_of_group < 0)] = len(rows)
+                rows.append(_quantiles(pooled))
     if (row_of_group < 0).any():
         row_of_group[row_of_group < 0] = len(rows)
         rows.append(_quantiles(residuals.log_ratio))

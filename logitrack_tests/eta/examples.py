@@ -94,7 +94,9 @@ def publish(
         onnx.save(graph, folder / MODEL)
         Tables(without_delays(), support).save(folder / TABLES)
         quantiles = np.linspace(-1.0, 1.0, len(PROBABILITIES))[None, :]
-        Intervals(PROBABILITIES, np.zeros(int(np.prod(GROUP_SHAPE)), dtype=np.int64), quantiles).save(folder / INTERVALS)
+        Intervals(PROBABILITIES, np.zeros(int(np.prod(GROUP_SHAPE)), dtype=np.int64), quantiles).save(
+            folder / INTERVALS
+        )
         counts = {name: found.tolist() for name, found in histograms(trips.batch).items()}
         Reference({fleet: counts for fleet in fleets}, dict.fromkeys(fleets, float(len(trips))), 3.0).save(
             folder / REFERENCE

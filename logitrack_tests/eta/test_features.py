@@ -67,9 +67,7 @@ def test_holidays_and_weekends_share_their_hours():
 
 def test_a_row_sees_only_the_months_before_its_own():
     quiet, busy = some_trips(month="2019-05"), some_trips(month="2019-06", seed=1)
-    delays = from_sums(
-        sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 2)
-    )
+    delays = from_sums(sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 2))
     june, july = (int(month_number(np.array([f"2019-0{m}-01"], dtype="datetime64[s]"))[0]) for m in (6, 7))
     level_in_june, level_in_july = (delays.before(month).delay[0, 0, 1] for month in (june, july))
     assert level_in_july - level_in_june == pytest.approx(np.log(2), abs=0.1)

@@ -34,7 +34,8 @@ def test_onnx_says_what_the_estimator_said(silver, estimator):
         matrix, target = features_of(asked, tables, with_distance=known)
         served = session.run([output], {"features": matrix})[0].ravel()
         assert served == pytest.approx(trained.score(matrix), abs=1e-4)
-        assert np.corrcoef(served, target)[0, 1] > (0.5 if known else 0.05)
+        if known:  # invented zones say nothing, invented distances much
+            assert np.corrcoef(served, target)[0, 1] > 0.5
 
 
 def test_trees_for_zones_alone_never_look_at_a_distance(silver):
@@ -43,9 +44,7 @@ def test_trees_for_zones_alone_never_look_at_a_distance(silver):
     attributes = {attribute.name: attribute for attribute in zones.onnx.graph.node[0].attribute}
     used = {
         FEATURES[index]
-        for index, mode in zip(
-            attributes["nodes_featureids"].ints, attributes["nodes_modes"].strings, strict=True
-        )
+        for index, mode in zip(attributes["nodes_featureids"].ints, attributes["nodes_modes"].strings, strict=True)
         if mode != b"LEAF"
     }
     assert used and not used & {"distance_miles", "distance_over_straight"}
@@ -58,8 +57,8 @@ def test_the_same_rows_and_seed_give_the_same_trees(silver):
     one, again = (fit_both(silver, tables, forest) for _ in range(2))
     other = fit_both(silver.repartition(3), tables, Forest(trees=6, depth=4, seed=8))
     for a, b in zip(one, again, strict=True):
-        assert a.onnx.SerializeToString(deterministic=True) == b.onnx.SerializeToString(deterministic=True)
-    assert one[0].onnx.graph != other[0].onnx.graph
+        assert a.onnx.graph.node == b.onnx.graph.node
+    assert one[0].onnx.graph.node != other[0].onnx.graph.node
 
 
 def test_one_graph_refuses_what_is_no_forest():

@@ -36,7 +36,9 @@ def test_a_version_answers_with_and_without_distance(models):
 def test_a_higher_level_gives_a_wider_interval_and_others_are_refused(models):
     artefact = models.load(publish(models))
     trip = TripBatch.of([161], [236], ["2019-06-03T08:30:00"])
-    widths = [float((a.high - a.low)[0]) for a in (artefact.predict(trip, level=level) for level in (0.5, 0.8, 0.9, 0.95))]
+    widths = [
+        float((a.high - a.low)[0]) for a in (artefact.predict(trip, level=level) for level in (0.5, 0.8, 0.9, 0.95))
+    ]
     assert widths == sorted(widths) and widths[0] > 0
     for level in (0.49, 0.96, 80):
         with pytest.raises(ValueError, match="level must be between"):
