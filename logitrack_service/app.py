@@ -31,6 +31,7 @@ from logitrack_service.operations.openapi import complete, openapi_config
 from logitrack_service.operations.problems import as_problem
 from logitrack_service.operations.requests import RequestEnvelope
 from logitrack_service.operations.schema import Schema
+from logitrack_service.operations.telemetry import traced
 from logitrack_service.predictions import routes as predictions
 from logitrack_service.predictions.champion import ChampionWatch
 from logitrack_service.predictions.log import PredictionLog
@@ -72,7 +73,7 @@ def create_app(settings: Settings | None = None, own_settings: ServiceSettings |
         debug=False,
     )
     complete(app)
-    app.asgi_handler = RequestEnvelope(app.asgi_handler)
+    app.asgi_handler = traced(RequestEnvelope(app.asgi_handler))
     return app
 
 

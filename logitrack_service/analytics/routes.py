@@ -78,7 +78,8 @@ async def payment_analysis(
             select nullif(payment_type, -1) as payment_type, {name},
                    sum(trips)::bigint as total_trips,
                    sum(duration_sum) / sum(trips) as avg_duration
-            from warehouse.trip_stats_payment where {where} group by trip_stats_payment.payment_type order by total_trips desc
+            from warehouse.trip_stats_payment where {where}
+            group by trip_stats_payment.payment_type order by total_trips desc
         """
         return await _rollup(request, sql, values, format, count="total_trips")
     where, values = filters.where(zone_column="pickup_zone")

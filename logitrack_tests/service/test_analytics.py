@@ -133,8 +133,8 @@ def test_what_is_no_cursor_is_refused(client: TestClient, user: User, cursor: st
 
 @pytest.mark.parametrize(
     "query",
-    ["from_month=2019-13", "from_month=19-01", "fleet=blue", "zone=0", "zone=264", "borough=Texas", "limit=0", "limit=501",
-     "format=xml", "from_month=2019-01%00"],
+    ["from_month=2019-13", "from_month=19-01", "fleet=blue", "zone=0", "zone=264", "borough=Texas", "limit=0",
+     "limit=501", "format=xml", "from_month=2019-01%00"],
 )  # fmt: skip
 def test_everything_has_bounds(client: TestClient, user: User, query: str):
     assert client.get(f"/analytics/zone-pairs?{query}", headers=user.headers).status_code == 422
@@ -203,7 +203,7 @@ def test_values_are_bound(client: TestClient, analyst: User):
 
 def test_the_views_explain_themselves(client: TestClient, analyst: User):
     answer = query(client, analyst, "select view, about_view from documentation where about_view is not null").json()
-    about = {view: text for view, text in answer["rows"]}
+    about = dict(answer["rows"])
     assert {"trips", "hours", "pairs", "zones", "live_error", "rejections"} <= set(about)
     assert all(about.values())
 

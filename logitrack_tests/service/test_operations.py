@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +24,8 @@ from logitrack_tests.service.conftest import KEY, House, User
 def test_the_service_imports_neither_spark_nor_dagster_nor_what_they_need():
     code = (
         "import sys, logitrack_service.app;"
-        "print([m for m in ('pyspark', 'dagster', 'pandas', 'pyarrow', 'xgboost', 'sklearn', 'onnx') if m in sys.modules])"
+        "heavy = ('pyspark', 'dagster', 'pandas', 'pyarrow', 'xgboost', 'sklearn', 'onnx');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
@@ -166,3 +170,30 @@ def test_an_unreachable_database_is_said_and_predictions_go_on(
             assert ready.status_code == 200
             assert ready.json()["checks"]["database"]["status"] == "degraded"
             assert ready.json()["checks"]["migrations"]["status"] == "degraded"
+
+
+def test_traces_go_to_the_configured_collector(own_house: House, monkeypatch: pytest.MonkeyPatch):
+    received: list[str] = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    with own_house.worker() as client:
+        assert client.get("/health/live").status_code == 200
+        deadline = time.monotonic() + 5
+        while not received and time.monotonic() < deadline:
+            time.sleep(0.05)
+    server.shutdown()
+    server.server_close()
+    assert set(received) == {"/v1/traces"}
