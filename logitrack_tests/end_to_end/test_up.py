@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from logitrack_tests.conftest import REPOSITORY
 from logitrack_tests.end_to_end.conftest import Installation
 
 LAUNCH = """
@@ -85,6 +87,20 @@ def test_sensors_and_schedules_run_by_default(running: Installation) -> None:
     states |= {row["name"]: row["scheduleState"]["status"] for row in repository["schedules"]}
     assert {"ingest_published_months", "retrain_when_due", "alert_on_failure", "ingest_monthly"} <= set(states)
     assert set(states.values()) == {"RUNNING"}
+
+
+def test_the_client_of_the_readme_works(running: Installation) -> None:
+    code = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    said = subprocess.run(
+        [sys.executable, "-c", code.replace("http://127.0.0.1:8000", running.service)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    assert re.fullmatch(r"\d+ minutes \(\d+ to \d+\), there at \d\d:\d\d\n", said.stdout)
+    assert running.query("select count(*) from service.outcomes where duration_minutes = 58") == ["1"]
 
 
 def test_a_second_up_says_that_one_is_running(running: Installation) -> None:
