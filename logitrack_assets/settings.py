@@ -65,13 +65,13 @@ class Settings(BaseSettings):
         0.25, gt=0, description="Share by which the live error may exceed the test error before it leads to training."
     )
     drift_psi: float = Field(
-        0.2, gt=0, description="Population stability index of an input above which a month has drifted."
+        0.1, gt=0, description="Population stability index of an input above which a month has drifted."
     )
     drift_volume_ratio: float = Field(
         2.0, gt=1, description="Factor by which a fleet's trips may rise or fall before a month has drifted."
     )
     drift_error_ratio: float = Field(
-        1.25, gt=1, description="Factor by which the champion's error may differ from its test before a month drifted."
+        1.4, gt=1, description="Factor by which the champion's error may exceed its test error before a month has drifted."
     )
     alert_webhook: SecretStr | None = Field(
         None, description="Address that failures are posted to as JSON (`text`, as Slack and others take it)."

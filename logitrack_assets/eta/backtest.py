@@ -76,8 +76,10 @@ def run_fold(sample: Trips, delays: Delays, recipe: Recipe, month: int, *, with_
     months = sample.month
     window = recipe.months(sorted(int(m) for m in np.unique(months[months < month])))
     usable = ~np.isnan(sample.batch.distance_miles) if with_distance else np.ones(len(sample), dtype=bool)
-    # rows are in the order of their hashes: the first ones of a month are a fair sample of it
-    past = sample.take(_evenly(np.flatnonzero(usable & np.isin(months, window)), ROWS_TO_FIT))
+    # The bound is on all past rows, before the window: a short window must pay for its fewer rows here as it will
+    # when the model is trained.
+    bounded = _evenly(np.flatnonzero(usable & (months < month)), ROWS_TO_FIT)
+    past = sample.take(bounded[np.isin(months[bounded], window)])
     asked = sample.take(_evenly(np.flatnonzero(usable & (months == month)), ROWS_TO_TEST))
     matrix, target = features_of(past, tables_by_month(recipe, delays, window), with_distance=with_distance)
     booster = xgboost.train(

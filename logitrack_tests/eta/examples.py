@@ -98,9 +98,7 @@ def publish(
             folder / INTERVALS
         )
         counts = {name: found.tolist() for name, found in histograms(trips.batch).items()}
-        Reference({fleet: counts for fleet in fleets}, dict.fromkeys(fleets, float(len(trips))), 3.0).save(
-            folder / REFERENCE
-        )
+        Reference(dict.fromkeys(fleets, counts), dict.fromkeys(fleets, float(len(trips))), 3.0).save(folder / REFERENCE)
         held_out(trips, judged=zones if judged is None else judged, published=zones).save(folder / HELD_OUT)
         (folder / "card.md").write_text("# A card\n", encoding="utf-8")
         write_manifest(folder, manifest)

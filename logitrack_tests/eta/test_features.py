@@ -19,10 +19,14 @@ def columns(trips: TripBatch) -> dict[str, np.ndarray]:
 def test_features_of_one_ride_are_what_their_names_say():
     found = columns(TripBatch.of([132], [161], ["2019-07-04T08:30:59"], [17.5]))
     assert found["minute_of_day"] == 8 * 60 + 30
-    assert found["weekday"] == 4 and found["is_holiday"] == 1 and found["day_of_year"] == 185
+    assert found["weekday"] == 4
+    assert found["is_holiday"] == 1
+    assert found["day_of_year"] == 185
     assert 12 < found["straight_miles"][0] < 14  # JFK to Midtown Center as the crow flies
     assert found["distance_miles"] == np.float32(17.5)
-    assert found["pickup_zone"] == 132 and found["dropoff_zone"] == 161 and found["is_green"] == 0
+    assert found["pickup_zone"] == 132
+    assert found["dropoff_zone"] == 161
+    assert found["is_green"] == 0
 
 
 def test_a_distance_that_is_not_known_leaves_its_columns_blank_and_changes_no_other():

@@ -39,7 +39,8 @@ def test_coverage_on_new_rides_is_the_level_overall_and_by_hour(level):
 def test_few_rides_share_the_quantiles_of_a_wider_group():
     trips, predicted, real = rides(250, seed=3)
     intervals = calibrate(Residuals.of(trips, predicted, real))
-    assert len(intervals.quantiles) == 1 and (intervals.row_of_group == 0).all()
+    assert len(intervals.quantiles) == 1
+    assert (intervals.row_of_group == 0).all()
 
 
 def test_no_rides_is_an_error():
@@ -60,7 +61,8 @@ def test_intervals_survive_the_disk(tmp_path):
 def test_errors_are_those_of_the_definition():
     found = errors(np.array([10.0, 20.0]), np.array([12.0, 16.0]))
     assert (found.mae_minutes, found.rmse_minutes) == (3.0, pytest.approx(np.sqrt(10)))
-    assert found.r2 == pytest.approx(1 - 20 / 8) and found.mape == pytest.approx((2 / 12 + 4 / 16) / 2)
+    assert found.r2 == pytest.approx(1 - 20 / 8)
+    assert found.mape == pytest.approx((2 / 12 + 4 / 16) / 2)
 
 
 def test_a_paired_comparison_sees_what_is_within_noise():
