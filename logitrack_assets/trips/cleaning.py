@@ -92,8 +92,8 @@ def describe(trips: DataFrame, facts: DataFrame) -> DataFrame:
         "pickup_hour": F.hour("pickup_at").cast("smallint"),
         "pickup_weekday": (F.weekday(day) + 1).cast("smallint"),
         "is_holiday": F.array_contains(F.col("month_holidays"), day),
-        "pickup_borough": F.try_element_at(borough, F.col("pickup_zone").cast("int")),
-        "dropoff_borough": F.try_element_at(borough, F.col("dropoff_zone").cast("int")),
+        "pickup_borough": F.get(borough, F.col("pickup_zone") - 1),
+        "dropoff_borough": F.get(borough, F.col("dropoff_zone") - 1),
     }
     return trips.crossJoin(F.broadcast(facts)).withColumns(derived)
 

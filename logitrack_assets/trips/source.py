@@ -23,7 +23,6 @@ from logitrack_assets.lake import read_json, write_json
 
 NOT_PUBLISHED = (403, 404, 410)  # the TLC's server answers 403 for a file that it does not have
 WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
-CHUNK = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -152,7 +151,7 @@ class Source:
                 self.report(f"{published.name}: going on at byte {have:,}")
             progress = _Progress(published, have, self.report)
             with into.open("ab" if resumed else "wb") as file:
-                for chunk in answer.iter_raw(CHUNK):
+                for chunk in answer.iter_raw():  # as they come: what has come when the connection breaks is kept
                     file.write(chunk)
                     progress.add(len(chunk))
             progress.done()

@@ -1,0 +1,257 @@
+"""Months of real trips through Dagster: ranges, bad months, republished files, and the warehouse."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, materialize
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from logitrack_assets.lake import Lake
+from logitrack_assets.settings import get_settings
+from logitrack_assets.spark import SparkResource
+from logitrack_assets.trips import checks, rollups
+from logitrack_assets.trips.assets import SPECS, assets
+from logitrack_assets.trips.rules import REASONS, first_broken, moments_of
+from logitrack_assets.trips.source import file_name
+from logitrack_assets.warehouse import Warehouse, WarehouseError
+
+GREEN_MONTHS = ("2023-01", "2023-02", "2023-03")
+
+
+@pytest.fixture
+def house(spark, database_url, tmp_path, monkeypatch):
+    """A home and a source of the test's own; `run` materialises months of green trips."""
+
+    class House:
+        home, source = tmp_path / "home", tmp_path / "source"
+        lake = Lake(tmp_path / "home")
+        instance = DagsterInstance.ephemeral()
+
+        def publish(self, file: Path, name: str) -> None:
+            (self.source / "trip-data").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, self.source / "trip-data" / name)
+
+        def run(self, first: str, last: str | None = None, *names: str) -> ExecuteInProcessResult:
+            return materialize(
+                [*assets, *checks.checks],
+                selection=list(names) or None,
+                instance=self.instance,
+                resources={"spark": SparkResource.from_settings(get_settings())},
+                tags={
+                    "dagster/asset_partition_range_start": first,
+                    "dagster/asset_partition_range_end": last or first,
+                },
+                raise_on_error=False,
+            )
+
+        def done(self, name: str) -> set[str]:
+            return self.instance.get_materialized_partitions(AssetKey(name))
+
+        def version(self, name: str, month: str) -> str:
+            event = self.instance.get_latest_data_version_record(AssetKey(name), partition_key=month)
+            assert event is not None
+            assert event.asset_materialization is not None
+            return (event.asset_materialization.tags or {})[DATA_VERSION_TAG]
+
+        def ask(self, sql: str) -> list[tuple]:
+            with psycopg.connect(database_url.replace("+psycopg", "")) as connection:
+                return connection.execute(sql).fetchall()
+
+    for name, value in {
+        "HOME": tmp_path / "home", "TLC_URL": tmp_path / "source", "FLEETS": "green", "DATABASE_URL": database_url,
+        "SAMPLE_ROWS_PER_MONTH": 500,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"LOGITRACK_{name}", str(value))
+    get_settings.cache_clear()
+    yield House()
+    get_settings.cache_clear()
+
+
+def failure(result: ExecuteInProcessResult) -> str:
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    return event.step_failure_data.user_failure_data.description
+
+
+def counted_by_duckdb(path: Path, month: str) -> dict[str | None, int]:
+    """The same rules over the published file, in another engine."""
+    moments = ", ".join(f"timestamp '{moment}' as {name}" for name, moment in moments_of(month).items())
+    return dict(
+        duckdb.sql(f"""
+        with trips as (
+            select VendorID as vendor_id, lpep_pickup_datetime as pickup_at, lpep_dropoff_datetime as dropoff_at,
+                PULocationID as pickup_zone, DOLocationID as dropoff_zone, file_row_number as source_row,
+                case when trip_distance > 0 then trip_distance end as distance_miles,
+                (epoch_us(lpep_dropoff_datetime) - epoch_us(lpep_pickup_datetime)) / 6e7 as duration_minutes
+            from read_parquet('{path}', file_row_number = true)
+        ), judged as (
+            select *, {first_broken().replace("source_row <> kept_row", "false")} as rule
+            from trips cross join (select {moments})
+        ), numbered as (
+            select rule, row_number() over (
+                partition by rule, vendor_id, pickup_at, dropoff_at, pickup_zone, dropoff_zone
+                order by distance_miles is null, source_row
+            ) as place from judged
+        )
+        select case when rule is null and place > 1 then 'duplicate' else rule end as verdict, count(*)
+        from numbered group by verdict
+        """).fetchall()
+    )
+
+
+def test_a_range_with_a_bad_and_a_missing_month_keeps_the_good_ones(house, tlc_folder):
+    for month in GREEN_MONTHS:
+        house.publish(tlc_folder / "trip-data" / file_name("green", month), file_name("green", month))
+    spoilt = house.source / "trip-data" / file_name("green", "2023-02")
+    spoilt.write_bytes(spoilt.read_bytes()[:-1000])
+
+    result = house.run("2023-01", "2023-04")
+    assert not result.success
+    told = failure(result)
+    assert "[2023-02] green_tripdata_2023-02.parquet is truncated" in told
+    assert "[2023-04] 2023-04 is not published (yet)" in told
+    assert "2 other months" in told
+    for spec in SPECS:
+        assert house.done(spec.key.to_user_string()) == {"2023-01", "2023-03"}
+    assert house.lake.silver_months() == ["2023-01", "2023-03"]
+    assert {month for (month,) in house.ask("select distinct month from warehouse.trip_stats_pair")} == {
+        "2023-01",
+        "2023-03",
+    }
+
+    # Every row is accounted for, and another engine counts the same.
+    for month in ("2023-01", "2023-03"):
+        expected = counted_by_duckdb(tlc_folder / "trip-data" / file_name("green", month), month)
+        (manifest,) = [house.lake.manifest(month)]
+        assert manifest is not None
+        counts = manifest["rows"]["green"]
+        assert counts["silver"] == expected.pop(None)
+        assert counts["rejected"] == expected
+        stored = house.ask(f"select rule, trips, reason from warehouse.rejections where month = '{month}'")
+        assert {rule: trips for rule, trips, _ in stored if trips} == expected
+        assert {rule: reason for rule, _, reason in stored} == REASONS
+
+    # The bad month mended, it alone is made, under its own data version.
+    house.publish(tlc_folder / "trip-data" / file_name("green", "2023-02"), spoilt.name)
+    assert house.run("2023-02").success
+    assert house.done("trip_stats") == set(GREEN_MONTHS)
+
+
+def test_a_republished_month_changes_its_own_data_version_and_no_other(house, tlc_folder):
+    yellow = tlc_folder / "trip-data"
+    for month in ("2023-01", "2023-02"):
+        house.publish(yellow / file_name("green", month), file_name("green", month))
+    assert house.run("2023-01", "2023-02").success
+    before = {month: house.version("bronze_trips", month) for month in ("2023-01", "2023-02")}
+    assert before["2023-01"] != before["2023-02"]
+    rows = {month: house.ask(f"select * from warehouse.analytics_sample where month = '{month}' order by trip_id")
+            for month in before}  # fmt: skip
+    assert len(rows["2023-01"]) == 500
+
+    whole = pq.read_table(house.source / "trip-data" / file_name("green", "2023-02"))
+    pq.write_table(whole.slice(0, 40_000), house.source / "trip-data" / file_name("green", "2023-02"))
+    assert house.run("2023-01", "2023-02").success
+    assert house.version("bronze_trips", "2023-01") == before["2023-01"]
+    assert house.version("bronze_trips", "2023-02") != before["2023-02"]
+    assert (
+        house.ask("select * from warehouse.analytics_sample where month = '2023-01' order by trip_id")
+        == rows["2023-01"]
+    ), "the same trips on every run"
+    assert house.ask("select rows_bronze from warehouse.trip_months where month = '2023-02'") == [(40_000,)]
+
+
+def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder, monkeypatch):
+    monkeypatch.setenv("LOGITRACK_FLEETS", "yellow,green")
+    get_settings.cache_clear()
+    for fleet in ("yellow", "green"):
+        house.publish(tlc_folder / "trip-data" / file_name(fleet, "2020-04"), file_name(fleet, "2020-04"))
+    house.publish(tlc_folder / "trip-data" / file_name("yellow", "2020-05"), file_name("yellow", "2020-05"))
+    result = house.run("2020-04", "2020-05")
+    assert result.success
+    assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
+    rows = house.ask("select month, fleet, rows_bronze from warehouse.trip_months order by 1, 2")
+    assert rows == [("2020-04", "green", 35_644), ("2020-04", "yellow", 10_000), ("2020-05", "yellow", 10_000)]
+    silver = duckdb.sql(f"select fleet, count(*) from '{house.lake.silver('2020-04')}/*.parquet' group by 1").fetchall()
+    assert dict(silver) == dict(house.ask("select fleet, rows_silver from warehouse.trip_months where month='2020-04'"))
+    event = house.instance.get_latest_data_version_record(AssetKey("bronze_trips"), partition_key="2020-05")
+    outcomes = {
+        record.data["fleet"]: record.data["outcome"] for record in event.asset_materialization.metadata["files"].records
+    }
+    assert outcomes == {"yellow": "new", "green": "not published"}
+
+    # The rollups count every trip, and their quantiles are within 1% of the exact ones.
+    exact = duckdb.sql(
+        f"select count(*), sum(duration_minutes), quantile_disc(duration_minutes, 0.5), "
+        f"quantile_disc(duration_minutes, 0.9) from '{house.lake.silver('2020-04')}/*.parquet' where fleet = 'green'"
+    ).fetchone()
+    assert exact is not None
+    for table in ("hour", "zone_hour", "pair", "payment"):
+        groups = house.ask(
+            f"select trips, duration_sum, bins, counts from warehouse.trip_stats_{table} "
+            "where month = '2020-04' and fleet = 'green'"
+        )
+        assert sum(group[0] for group in groups) == exact[0]
+        assert sum(group[1] for group in groups) == pytest.approx(exact[1])
+        bins, counts = (np.concatenate([group[place] for group in groups]) for place in (2, 3))
+        for share, value in ((0.5, exact[2]), (0.9, exact[3])):
+            assert rollups.quantile(bins, counts, share) == pytest.approx(value, rel=0.0101)
+    both_ends = house.ask(
+        "select direction, sum(trips)::int from warehouse.trip_stats_zone "
+        "where month = '2020-04' and fleet = 'green' group by 1"
+    )
+    assert dict(both_ends) == {"pickup": exact[0], "dropoff": exact[0]}
+
+
+def test_a_month_without_a_valid_trip_leaves_the_old_one_in_place(house, tlc_folder):
+    name = file_name("green", "2023-01")
+    house.publish(tlc_folder / "trip-data" / name, name)
+    assert house.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips").success
+    before = house.lake.manifest("2023-01")
+    rows = pq.read_table(house.source / "trip-data" / name)
+    nowhere = pa.array(np.full(rows.num_rows, 264), rows.schema.field("PULocationID").type)
+    pq.write_table(rows.set_column(rows.schema.get_field_index("PULocationID"), "PULocationID", nowhere),
+                   house.source / "trip-data" / name)  # fmt: skip
+    result = house.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips")
+    assert f"{name} has no valid trip of 2023-01" in failure(result)
+    assert house.lake.manifest("2023-01") == before
+
+
+def test_the_checks_find_a_poisoned_month(house, tlc_folder):
+    name = file_name("green", "2023-01")
+    house.publish(tlc_folder / "trip-data" / name, name)
+    assert house.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips").success
+    lake = house.lake
+    blocking = (checks.rows_add_up, checks.schema_is_ours, checks.keys_are_there, checks.pickups_are_in_the_month)
+    assert [list(find(lake, "2023-01")) for find in blocking] == [[]] * 4
+    part = next(lake.silver("2023-01").glob("*.parquet"))
+    trips = pq.read_table(part, partitioning=None)
+    place = trips.schema.get_field_index("pickup_at")
+    late = pa.array([None, *trips["pickup_at"].to_pylist()[1:-1], np.datetime64("2023-02-01")], pa.timestamp("us"))
+    poisoned = trips.set_column(place, "pickup_at", late)
+    pq.write_table(
+        pa.concat_tables([poisoned, poisoned.slice(1, 1)]).append_column("x", pa.nulls(len(trips) + 1)), part
+    )
+    found = [" ".join(find(lake, "2023-01")) for find in blocking]
+    assert "68,211 rows came in, 65,795 are trips" in found[0]
+    assert "differs in x" in found[1]
+    assert "pickup_at in 1 rows" in found[2]
+    assert "1 trips in" in found[3]
+
+
+def test_a_load_that_fails_half_way_leaves_the_month_as_it_was(database_url):
+    warehouse = Warehouse(database_url)
+    good = pa.table({"month": ["2019-01"], "fleet": ["yellow"], "rule": ["too_short"], "reason": ["a\tb\\\n,\"c\""],
+                     "trips": [1]})  # fmt: skip
+    warehouse.replace_month("2019-01", {"rejections": good})
+    bad = pa.table({"month": ["2019-01"], "fleet": [None]})
+    with pytest.raises(WarehouseError, match=r"did not take warehouse.trip_months of 2019-01 .*null value"):
+        warehouse.replace_month("2019-01", {"rejections": good.set_column(4, "trips", [[2]]), "trip_months": bad})
+    with warehouse.connect() as connection:
+        assert connection.execute("select reason, trips from warehouse.rejections").fetchall() == [('a\tb\\\n,"c"', 1)]
+    with pytest.raises(WarehouseError, match="does not answer"):
+        Warehouse("postgresql+psycopg://nobody@127.0.0.1:9/none").replace_month("2019-01", {})

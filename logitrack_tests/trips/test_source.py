@@ -1,0 +1,240 @@
+"""Fetching from a source that behaves, and from ones that do not."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from logitrack_assets.lake import Lake
+from logitrack_assets.trips.ingest import NEW, NOT_PUBLISHED, REPUBLISHED, UNCHANGED, WITHDRAWN, bring
+from logitrack_assets.trips.schema import BrokenFileError
+from logitrack_assets.trips.source import Source, SourceDown, SourceError, file_name
+
+
+@dataclass
+class Tlc:
+    """A server like the TLC's, whose faults can be switched on."""
+
+    url: str = ""
+    content: bytes | None = None
+    etag: str = '"1"'
+    statuses: list[int] = field(default_factory=list)
+    break_off_at: list[int] = field(default_factory=list)
+    announced: int | None = None
+    head_allowed: bool = True
+    sends_etag: bool = True
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def gets(self) -> list[str | None]:
+        return [range_ for method, range_ in self.requests if method == "GET"]
+
+
+@pytest.fixture
+def tlc() -> Iterator[Tlc]:
+    state = Tlc()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            if not state.head_allowed:
+                self.send_error(405)
+            else:
+                self.answer(body=False)
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def answer(self, *, body: bool) -> None:
+            asked = self.headers.get("Range")
+            state.requests.append((self.command, asked))
+            if state.statuses and (status := state.statuses.pop(0)) != 200:
+                self.send_error(status)
+                return
+            if state.content is None:
+                self.send_error(403)
+                return
+            content, start = state.content, 0
+            if asked and self.headers.get("If-Range") == state.etag:
+                start = int(asked.removeprefix("bytes=").rstrip("-"))
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            if state.sends_etag:
+                self.send_header("ETag", state.etag)
+            self.send_header("Content-Length", str((state.announced or len(content)) - start))
+            self.end_headers()
+            if body:
+                end = state.break_off_at.pop(0) if state.break_off_at else len(content)
+                self.wfile.write(content[start:end])
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def source(base: str, **settings: object) -> Source:
+    said: list[str] = []
+    return Source(base, **{"attempts": 3, "pause_seconds": 0.01, "report": said.append, **settings})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def january(tlc_folder: Path) -> bytes:
+    return (tlc_folder / "trip-data" / file_name("yellow", "2019-01")).read_bytes()
+
+
+def test_a_file_arrives_with_a_receipt(tlc, january, tmp_path):
+    tlc.content = january
+    arrival = bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01")
+    assert arrival.outcome == NEW
+    receipt = Lake(tmp_path).receipt("yellow", "2019-01")
+    assert receipt is not None
+    assert receipt["bytes"] == len(january)
+    assert receipt["rows"] == 10_000
+    assert receipt["etag"] == '"1"'
+    assert receipt["url"] == f"{tlc.url}/trip-data/yellow_tripdata_2019-01.parquet"
+    assert receipt["schema"]["PULocationID"] == "int64"
+    kept = Lake(tmp_path).bronze("yellow", "2019-01") / file_name("yellow", "2019-01")
+    assert kept.read_bytes() == january
+
+
+def test_an_unchanged_file_is_not_downloaded_again_and_a_republished_one_is(tlc, january, tlc_folder, tmp_path):
+    lake = Lake(tmp_path)
+    tlc.content = january
+    first = bring(lake, source(tlc.url), "yellow", "2019-01")
+    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == UNCHANGED
+    assert len(tlc.gets()) == 1
+    tlc.etag = '"2"'
+    again = bring(lake, source(tlc.url), "yellow", "2019-01")
+    assert again.outcome == REPUBLISHED
+    assert first.receipt
+    assert again.replaced_sha256 == first.receipt["sha256"]
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(tlc, january, tmp_path):
+    tlc.content, half = january, len(january) // 2
+    tlc.break_off_at = [half]
+    assert bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01").outcome == NEW
+    assert tlc.gets() == [None, f"bytes={half}-"]
+
+
+def test_a_download_is_taken_up_by_a_later_process(tlc, january, tmp_path):
+    lake, half = Lake(tmp_path), len(january) // 2
+    tlc.content, tlc.break_off_at = january, [half]
+    with pytest.raises(SourceDown):
+        bring(lake, source(tlc.url, attempts=1), "yellow", "2019-01")
+    assert lake.receipt("yellow", "2019-01") is None
+    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == NEW
+    assert tlc.gets()[-1] == f"bytes={half}-"
+
+
+def test_a_file_that_changes_between_two_parts_is_fetched_anew(tlc, january, tlc_folder, tmp_path):
+    lake = Lake(tmp_path)
+    tlc.content, tlc.break_off_at = january, [len(january) // 2]
+    with pytest.raises(SourceDown):
+        bring(lake, source(tlc.url, attempts=1), "yellow", "2019-01")
+    tlc.content = january + b""
+    tlc.etag = '"2"'
+    bring(lake, source(tlc.url), "yellow", "2019-01")
+    assert tlc.gets()[-1] is None
+
+
+def test_what_is_not_published_is_told_apart_from_a_source_that_is_down(tlc, january, tmp_path):
+    lake = Lake(tmp_path)
+    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == NOT_PUBLISHED
+    tlc.statuses = [503, 503, 503]
+    with pytest.raises(SourceDown, match="failed 3 times, at last because it answered 503"):
+        bring(lake, source(tlc.url), "yellow", "2019-01")
+    tlc.content, tlc.statuses = january, [503, 200, 500, 200]
+    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == NEW
+    tlc.content = None
+    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == WITHDRAWN
+    assert lake.receipt("yellow", "2019-01") is not None
+
+
+def test_an_answer_that_no_patience_mends_is_not_repeated(tlc, tmp_path):
+    tlc.statuses = [401]
+    with pytest.raises(SourceError, match="answered 401") as raised:
+        source(tlc.url).probe("yellow", "2019-01")
+    assert not isinstance(raised.value, SourceDown)
+    assert len(tlc.requests) == 1
+
+
+def test_a_source_that_is_not_there_is_down(tmp_path):
+    with pytest.raises(SourceDown, match="no folder"):
+        source(str(tmp_path / "nowhere")).probe("yellow", "2019-01")
+    with pytest.raises(SourceDown):
+        source("http://127.0.0.1:9").probe("yellow", "2019-01")
+    with pytest.raises(SourceError, match="missing|address"):
+        source("http://").probe("yellow", "2019-01")
+
+
+def test_a_server_that_sends_less_than_it_says_is_down_after_all_attempts(tlc, january, tmp_path):
+    tlc.content, tlc.announced = january, len(january) + 1000
+    with pytest.raises(SourceDown, match="failed 3 times"):
+        bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01")
+    assert Lake(tmp_path).receipt("yellow", "2019-01") is None
+
+
+def test_servers_without_head_or_etag_will_do(tlc, january, tmp_path):
+    tlc.content, tlc.head_allowed, tlc.sends_etag = january, False, False
+    assert bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01").outcome == NEW
+
+
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_a_folder_goes_the_same_way(form, tlc_folder, tmp_path):
+    lake, base = Lake(tmp_path), str(tlc_folder) if form == "folder" else tlc_folder.resolve().as_uri()
+    assert bring(lake, source(base), "green", "2023-01").outcome == NEW
+    assert bring(lake, source(base), "green", "2023-01").outcome == UNCHANGED
+    assert bring(lake, source(base), "green", "2023-07").outcome == NOT_PUBLISHED
+
+
+def parquet(schema: dict[str, pa.DataType], rows: int = 0) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({name: pa.nulls(rows, kind) for name, kind in schema.items()}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+BROKEN = {
+    "truncated": (lambda good: good[: len(good) // 2], "truncated or damaged"),
+    "empty": (lambda good: b"", "is empty"),
+    "page": (lambda good: b"<!DOCTYPE html><html><body>Service unavailable</body></html>", "web page"),
+    "text": (lambda good: b"VendorID,tpep_pickup_datetime\n1,2019-01-01\n", "not a Parquet file"),
+    "no zones": (lambda good: parquet({"tpep_pickup_datetime": pa.timestamp("us")}), "pickup_zone is missing"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_never_takes_the_place_of_a_good_one(kind, january, tmp_path):
+    folder, lake = tmp_path / "source", Lake(tmp_path / "home")
+    path = folder / "trip-data" / file_name("yellow", "2019-01")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(january)
+    good = bring(lake, source(str(folder)), "yellow", "2019-01").receipt
+    spoil, reason = BROKEN[kind]
+    path.write_bytes(spoil(january))
+    with pytest.raises(BrokenFileError, match=reason) as raised:
+        bring(lake, source(str(folder)), "yellow", "2019-01")
+    assert path.name in str(raised.value)
+    assert lake.receipt("yellow", "2019-01") == good
+    path.write_bytes(january)
+    assert bring(lake, source(str(folder)), "yellow", "2019-01").outcome in (REPUBLISHED, UNCHANGED)
+
+
+def test_another_months_file_is_refused_by_its_footer(tlc_folder, tmp_path):
+    path = tmp_path / "source" / "trip-data" / file_name("green", "2023-02")
+    path.parent.mkdir(parents=True)
+    path.write_bytes((tlc_folder / "trip-data" / file_name("yellow", "2019-01")).read_bytes())
+    with pytest.raises(BrokenFileError, match=r"green_tripdata_2023-02.parquet has no trip of 2023-02"):
+        bring(Lake(tmp_path), source(str(tmp_path / "source")), "green", "2023-02")
