@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-KEPT_ANSWERS = 512
+KEPT_ROWS = 20_000  # of all answers together: some 15 MB
 VERSION_SECONDS = 1.0  # how long "nothing was published meanwhile" is believed
 
 _VERSION = text("select count(*) || '/' || coalesce(max(published_at)::text, '') from warehouse.trip_months")
@@ -41,6 +41,7 @@ class Reports:
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self._answers: OrderedDict[tuple[str, str], Report] = OrderedDict()
+        self._rows = 0
         self._version, self._version_at = "", 0.0
 
     async def answer(
@@ -53,16 +54,22 @@ class Reports:
             return report, _etag(question, repr(report))
         version = await self._data_version()
         key = (question, version)
-        report_or_none = self._answers.get(key)
-        if report_or_none is None:
+        report = self._answers.get(key)  # type: ignore[assignment]
+        if report is None:
             async with self._database.connect() as connection:
-                report_or_none = await ask(connection)
-            self._answers[key] = report_or_none
-            while len(self._answers) > KEPT_ANSWERS:
-                self._answers.popitem(last=False)
+                report = await ask(connection)
+            self._keep(key, report)
         else:
             self._answers.move_to_end(key)
-        return report_or_none, _etag(question, version)
+        return report, _etag(question, version)
+
+    def _keep(self, key: tuple[str, str], report: Report) -> None:
+        if key not in self._answers:  # another request may have asked the same meanwhile
+            self._answers[key] = report
+            self._rows += len(report.rows) + 1
+        while self._rows > KEPT_ROWS:
+            _, oldest = self._answers.popitem(last=False)
+            self._rows -= len(oldest.rows) + 1
 
     async def _data_version(self) -> str:
         if time.monotonic() - self._version_at > VERSION_SECONDS:

@@ -76,6 +76,9 @@ def as_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
             error = problem(400, "The body is not what its content type says.")
         elif isinstance(error, (DataError, UnicodeEncodeError)):
             error = problem(422, "Some value is nothing that the database could know.")
+        elif isinstance(getattr(error, "orig", None), psycopg.errors.QueryCanceled):
+            log.warning("statement_took_too_long", path=request.url.path)
+            error = problem(503, "The database took too long over this: ask for less.", headers={"Retry-After": "5"})
         elif is_outage(error):
             log.warning("database_unavailable", error=type(error).__name__)
             error = database_unavailable()

@@ -19,7 +19,7 @@ from logitrack_service.operations import metrics
 from logitrack_service.operations.bodies import wrong_fields
 from logitrack_service.predictions.champion import Serving
 from logitrack_service.predictions.identifiers import new_ids
-from logitrack_service.predictions.log import LoggedPredictions
+from logitrack_service.predictions.log import LoggedPrediction, LoggedPredictions
 from logitrack_service.predictions.questions import (
     DEFAULT_LEVEL,
     BatchAnswer,
@@ -86,29 +86,37 @@ def predict(serving: Serving, trips: TripBatch, *, level: float, kind: str) -> P
     return answers
 
 
-def answer(serving: Serving, question: Question, account_id: int) -> tuple[Prediction, LoggedPredictions]:
+def answer(serving: Serving, question: Question, account_id: int) -> tuple[Prediction, LoggedPrediction]:
     """The answer to one question, and what is to be logged about it."""
     moment = moment_of(question.pickup_at)
     trips = trips_of([question], [moment])
     scored = predict(serving, trips, level=question.level, kind="single")
-    ids = new_ids(1)
-    minutes = float(scored.minutes[0])
+    (prediction_id,) = new_ids(1)
+    minutes, low, high = float(scored.minutes[0]), float(scored.low[0]), float(scored.high[0])
+    support, extrapolating = int(scored.support[0]), bool(scored.extrapolating[0])
     used = float(scored.distance_used_miles[0])
+    version = serving.champion.version
     prediction = Prediction(
-        prediction_id=ids[0],
+        prediction_id=prediction_id,
         estimated_duration_minutes=_rounded(minutes),
-        interval=Interval(_rounded(float(scored.low[0])), _rounded(float(scored.high[0])), question.level),
+        interval=Interval(_rounded(low), _rounded(high), question.level),
         pickup_at=moment.at,
         arrival_at=moment.after(minutes),
-        support=int(scored.support[0]),
-        extrapolating=bool(scored.extrapolating[0]),
+        support=support,
+        extrapolating=extrapolating,
         distance_miles=None if used != used else _rounded(used),
         distance_source=scored.distance_source[0],
         fleet=question.fleet,
-        model_version=serving.champion.version,
+        model_version=version,
         trained_through=serving.artefact.manifest.trained_through,
     )
-    return prediction, LoggedPredictions(ids, account_id, serving.champion.version, trips, scored, question.level)
+    miles = "\\N" if question.distance_miles is None else question.distance_miles
+    line = (
+        f"{prediction_id}\t{datetime.now(UTC)}\t{account_id}\t{version}\t{question.fleet}\t{question.pickup_zone}\t"
+        f"{question.dropoff_zone}\t{moment.at:%Y-%m-%d %H:%M:%S}\t{miles}\t{minutes}\t{low}\t{high}\t"
+        f"{question.level}\t{support}\t{'t' if extrapolating else 'f'}\n"
+    )
+    return prediction, LoggedPrediction(line)
 
 
 def read_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int], dict[int, RowAnswer]]:

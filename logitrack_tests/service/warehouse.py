@@ -14,7 +14,11 @@ _TRIPS = """
     select n, cast(:month as text), :fleet, at, at + make_interval(secs => minutes * 60), extract(hour from at),
            extract(isodow from at), false, pickup, dropoff, minutes / 4, minutes, 1, payment, minutes, 1, minutes + 1
     from (
-XX               1.5 + ((hashint8(n * 13 + 3) & 65535) % 6000) / 100.0 as minutes,
+        select n, cast(cast(:month as text) || '-01' as timestamp)
+                   + make_interval(mins => (hashint8(n + 1) & 65535) % 40000) as at,
+               1 + (hashint8(n * 7 + 1) & 65535) % :zones as pickup,
+               1 + (hashint8(n * 11 + 2) & 65535) % :zones as dropoff,
+               1.5 + ((hashint8(n * 13 + 3) & 65535) % 6000) / 100.0 as minutes,
                nullif(1 + (hashint8(n * 17 + 4) & 65535) % 5, 5) as payment
         from generate_series(cast(:first as bigint), :last) as n
     ) as trips
@@ -66,7 +70,8 @@ def fill(
                     text(
                         "insert into warehouse.trip_months (month, fleet, rows_bronze, rows_silver, rows_rejected,"
                         " sample_rows, source_url, bronze_sha256, published_at)"
-                        " values (:month, :fleet, cast(:trips as bigint) + 10, :trips, 10, :trips, 'file:///made-up', 'x', now())"
+                        " values (:month, :fleet, cast(:trips as bigint) + 10, :trips, 10, :trips, 'file:///made-up',"
+                        " 'x', now())"
                     ),
                     {**values, "trips": trips},
                 )
