@@ -140,7 +140,7 @@ def eta_champion(context: AssetExecutionContext) -> MaterializeResult:
     if before is None or before.version != version:
         why = context.run.tags.get("logitrack/reason", "newest candidate")
         models.promote(
-            version, by=f"dagster run {context.run_id} ({getpass.getuser()})", reason=f"{why}; checks passed"
+            version, by=f"dagster run {context.run.run_id} ({getpass.getuser()})", reason=f"{why}; checks passed"
         )
     manifest = models.manifest(version)
     return MaterializeResult(

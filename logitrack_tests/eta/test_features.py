@@ -30,8 +30,8 @@ def test_features_of_one_ride_are_what_their_names_say():
 
 
 def test_a_distance_that_is_not_known_leaves_its_columns_blank_and_changes_no_other():
-    asked = {"pickup_zone": [132], "dropoff_zone": [161], "pickup_at": ["2019-07-04T08:30"]}
-    known, unknown = columns(TripBatch.of(**asked, distance_miles=[17.5])), columns(TripBatch.of(**asked))
+    trip = TripBatch.of([132], [161], ["2019-07-04T08:30"], [17.5])
+    known, unknown = columns(trip), columns(trip.without_distance())
     for name in FEATURES:
         if name.startswith("distance"):
             assert unknown[name] == 0

@@ -28,7 +28,7 @@ def train(instance: DagsterInstance, *names: str):
         [*assets, *checks],
         selection=list(names),
         instance=instance,
-        resources={"spark": SparkResource(master="local[2]")},
+        resources={"spark": SparkResource.from_settings(get_settings())},
         run_config=CONFIG if "eta_model" in names else None,
         raise_on_error=False,
     )
@@ -52,6 +52,7 @@ def test_a_candidate_becomes_champion(line):
     assert result.success
     models = ModelStore(home / "models")
     champion = models.champion()
+    assert champion is not None
     assert [champion.version] == models.versions()
     assert "checks passed" in champion.reason
     checked = {evaluation.check_name for evaluation in result.get_asset_check_evaluations()}

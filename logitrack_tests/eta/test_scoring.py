@@ -65,7 +65,12 @@ def test_a_large_file_is_answered_in_pieces_as_it_would_be_whole(tmp_path, artef
 def test_instants_are_read_as_new_yorks_wall_clock(tmp_path, artefact, monkeypatch):
     asked: list[TripBatch] = []
     real = artefact.predict
-    monkeypatch.setattr(artefact, "predict", lambda trips, level: (asked.append(trips), real(trips, level=level))[1])
+
+    def predict(trips: TripBatch, *, level: float):
+        asked.append(trips)
+        return real(trips, level=level)
+
+    monkeypatch.setattr(artefact, "predict", predict)
     aware = pa.array(np.array(["2019-06-03T12:30:00"] * 3, dtype="datetime64[us]")).cast(pa.timestamp("us", tz="UTC"))
     for moments in (["2019-06-03T12:30:00Z"] * 3, aware, ["2019-06-03T08:30:00"] * 3):
         pq.write_table(rides(pickup_at=moments), tmp_path / "rides.parquet")

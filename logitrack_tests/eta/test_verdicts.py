@@ -66,7 +66,7 @@ def test_a_champion_that_learned_from_the_same_month_is_compared_by_what_it_said
     new = publish(models, zones=14.0, distance=14.0, trained_through="2019-07", trips=trips)
     verdict = judge(models, new)["not_worse_than_champion"]
     assert verdict.passed
-    assert verdict.facts["zones_old_mae_minutes"] > 20
+    assert float(verdict.facts["zones_old_mae_minutes"]) > 20
 
 
 def test_losing_a_fleet_is_refused(models):
