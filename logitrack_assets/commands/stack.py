@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 from rich.console import Console
@@ -41,9 +41,12 @@ def up(settings: Settings, console: Console) -> None:
         )
         console.out(house.curl(), highlight=False)
         console.print("\nCtrl-C ends it.")
-        while True:
-            house.children.check()
-            time.sleep(1)
+        with suppress(KeyboardInterrupt):  # that is how it is meant to end
+            while True:
+                house.children.check()
+                time.sleep(1)
+        console.print("\nEnding…")
+    console.print("Ended; nothing is left running.")
 
 
 def demo(settings: Settings, console: Console) -> None:
@@ -63,12 +66,8 @@ class _House:
         self.service_url = f"http://{settings.service_host}:{settings.service_port}"
         self.dagster_url = f"http://{settings.dagster_host}:{settings.dagster_port}"
         self.source_url = settings.tlc_url or str(sample.folder())
-        self._environment = {
-            **os.environ,
-            **dagster_environment(settings),
-            "LOGITRACK_TLC_URL": self.source_url,
-            "PYTHONUNBUFFERED": "1",
-        }
+        os.environ.update(dagster_environment(settings))
+        self._environment = {**os.environ, "LOGITRACK_TLC_URL": self.source_url, "PYTHONUNBUFFERED": "1"}
 
     def materialize_if_needed(self) -> None:
         """The first months of the source become a champion, if there is none yet.
@@ -135,9 +134,6 @@ def _house(settings: Settings, console: Console, what: str) -> Iterator[_House]:
         children = Children(settings.home / "logs")
         try:
             yield _House(settings, console, children)
-        except KeyboardInterrupt:
-            console.print("\nEnding…")
-            raise
         finally:
             children.stop()
 
