@@ -1,6 +1,7 @@
 """Months of real trips through Dagster: ranges, bad months, republished files, and the warehouse."""
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -188,8 +189,7 @@ def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder
     exact = duckdb.sql(
         f"select count(*), sum(duration_minutes), quantile_disc(duration_minutes, 0.5), "
         f"quantile_disc(duration_minutes, 0.9) from '{house.lake.silver('2020-04')}/*.parquet' where fleet = 'green'"
-    ).fetchone()
-    assert exact is not None
+    ).fetchall()[0]
     for table in ("hour", "zone_hour", "pair", "payment"):
         groups = house.ask(
             f"select trips, duration_sum, bins, counts from warehouse.trip_stats_{table} "
@@ -231,7 +231,7 @@ def test_the_checks_find_a_poisoned_month(house, tlc_folder):
     part = next(lake.silver("2023-01").glob("*.parquet"))
     trips = pq.read_table(part, partitioning=None)
     place = trips.schema.get_field_index("pickup_at")
-    late = pa.array([None, *trips["pickup_at"].to_pylist()[1:-1], np.datetime64("2023-02-01")], pa.timestamp("us"))
+    late = pa.array([None, *trips["pickup_at"].to_pylist()[1:-1], datetime(2023, 2, 1)], pa.timestamp("us"))
     poisoned = trips.set_column(place, "pickup_at", late)
     pq.write_table(
         pa.concat_tables([poisoned, poisoned.slice(1, 1)]).append_column("x", pa.nulls(len(trips) + 1)), part
