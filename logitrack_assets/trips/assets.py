@@ -290,6 +290,8 @@ def _verdict(context: AssetExecutionContext, progress: Progress) -> Exception:
         context.log.warning("; ".join(map(str, errors.values())))
         return RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_SECONDS)
     good = f" {len(progress.done)} other months are published." if progress.done else ""
+    untried = len(context.partition_keys) - len(progress.done) - len(errors)
+    good += f" {untried} months were not tried." if untried else ""
     listed = " ".join(
         f"[{month}] {error}" if len(errors) > 1 or good else str(error) for month, error in errors.items()
     )

@@ -51,7 +51,7 @@ def bin_of(minutes: Column) -> Column:
     return F.ceil(F.log(minutes) / math.log(GAMMA) - 1e-9).cast("smallint")
 
 
-def quantile(bins: Sequence[int], counts: Sequence[int], share: float) -> float:
+def quantile(bins: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray, share: float) -> float:
     """The duration, in minutes and within 1%, that `share` (0 to 1) of the sketched trips do not exceed.
 
     `bins` may be in any order and repeat, so merged sketches are simply concatenated ones. Raises ValueError for an

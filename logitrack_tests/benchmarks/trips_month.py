@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import psutil
@@ -23,7 +24,7 @@ from pyspark.sql import SparkSession
 from logitrack_assets.database import database_url, migrate
 from logitrack_assets.lake import Lake
 from logitrack_assets.newyork import holidays_of
-from logitrack_assets.settings import Settings
+from logitrack_assets.settings import get_settings
 from logitrack_assets.spark import spark_config
 from logitrack_assets.trips.cleaning import SILVER
 from logitrack_assets.trips.ingest import bring
@@ -34,6 +35,7 @@ from logitrack_assets.trips.source import Source, file_name
 from logitrack_assets.warehouse import Warehouse
 from logitrack_tests.benchmarks import bootstrap
 
+T = TypeVar("T")
 ZONES = Path(__file__).parents[2] / "logitrack_assets" / "reference" / "zones.csv"
 DUCKDB_TYPES = {"timestamp_ntz": "timestamp", "string": "varchar"}
 
@@ -107,7 +109,7 @@ def cpu_seconds() -> float:
     return sum(sum(process.cpu_times()[:2]) for process in [me, *me.children(recursive=True)])
 
 
-def timed[T](work: Callable[[], T]) -> tuple[T, float, float]:
+def timed(work: Callable[[], T]) -> tuple[T, float, float]:
     """What the work gives, its seconds by the clock, and its processor seconds."""
     started, used = time.monotonic(), cpu_seconds()
     result = work()
@@ -169,7 +171,7 @@ def measure(scratch: Path, source: Path, months: list[str], arguments: argparse.
             flush=True,
         )
 
-    url = database_url(Settings(home=scratch / "home", database_url=None))
+    url = database_url(get_settings().model_copy(update={"home": scratch / "home", "database_url": None}))
     migrate(url)
     warehouse = Warehouse(url)
     for number in range(1, arguments.rounds + 1):

@@ -43,7 +43,7 @@ def test_a_new_version_takes_the_place_of_the_old_one(tmp_path, monkeypatch, exc
 def test_an_exchange_that_was_cut_short_is_finished(tmp_path, monkeypatch):
     lake = Lake(tmp_path)
     lake.publish_together(staged(lake.staging("month-2019-01"), "old"), places(lake), "old")
-    swaps = []
+    swaps: list[Path] = []
     swap = lake_module._swap
 
     def killed_at_the_second(one: Path, other: Path) -> None:
@@ -99,5 +99,5 @@ def test_a_killed_holder_lets_go_of_its_lock(tmp_path):
 def test_a_json_file_is_complete_or_not_there(tmp_path):
     assert read_json(tmp_path / "none.json") is None
     with pytest.raises(TypeError):
-        write_json(tmp_path / "half.json", {("no", "key"): 1})
+        write_json(tmp_path / "half.json", {("no", "key"): 1})  # type: ignore[dict-item]
     assert read_json(tmp_path / "half.json") is None

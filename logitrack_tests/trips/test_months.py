@@ -76,14 +76,17 @@ def house(spark, database_url, tmp_path, monkeypatch):
 
 def failure(result: ExecuteInProcessResult) -> str:
     (event,) = [event for event in result.all_events if event.is_step_failure]
-    return event.step_failure_data.user_failure_data.description
+    told = event.step_failure_data.user_failure_data
+    assert told is not None
+    return told.description or ""
 
 
 def counted_by_duckdb(path: Path, month: str) -> dict[str | None, int]:
     """The same rules over the published file, in another engine."""
     moments = ", ".join(f"timestamp '{moment}' as {name}" for name, moment in moments_of(month).items())
     return dict(
-        duckdb.sql(f"""
+        duckdb.connect()
+        .execute(f"""
         with trips as (
             select VendorID as vendor_id, lpep_pickup_datetime as pickup_at, lpep_dropoff_datetime as dropoff_at,
                 PULocationID as pickup_zone, DOLocationID as dropoff_zone, file_row_number as source_row,
@@ -101,7 +104,8 @@ def counted_by_duckdb(path: Path, month: str) -> dict[str | None, int]:
         )
         select case when rule is null and place > 1 then 'duplicate' else rule end as verdict, count(*)
         from numbered group by verdict
-        """).fetchall()
+        """)
+        .fetchall()
     )
 
 
@@ -177,7 +181,11 @@ def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder
     assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
     rows = house.ask("select month, fleet, rows_bronze from warehouse.trip_months order by 1, 2")
     assert rows == [("2020-04", "green", 35_644), ("2020-04", "yellow", 10_000), ("2020-05", "yellow", 10_000)]
-    silver = duckdb.sql(f"select fleet, count(*) from '{house.lake.silver('2020-04')}/*.parquet' group by 1").fetchall()
+    silver = (
+        duckdb.connect()
+        .execute(f"select fleet, count(*) from '{house.lake.silver('2020-04')}/*.parquet' group by 1")
+        .fetchall()
+    )
     assert dict(silver) == dict(house.ask("select fleet, rows_silver from warehouse.trip_months where month='2020-04'"))
     event = house.instance.get_latest_data_version_record(AssetKey("bronze_trips"), partition_key="2020-05")
     outcomes = {
@@ -186,10 +194,14 @@ def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder
     assert outcomes == {"yellow": "new", "green": "not published"}
 
     # The rollups count every trip, and their quantiles are within 1% of the exact ones.
-    exact = duckdb.sql(
-        f"select count(*), sum(duration_minutes), quantile_disc(duration_minutes, 0.5), "
-        f"quantile_disc(duration_minutes, 0.9) from '{house.lake.silver('2020-04')}/*.parquet' where fleet = 'green'"
-    ).fetchall()[0]
+    exact = (
+        duckdb.connect()
+        .execute(
+            f"select count(*), sum(duration_minutes), quantile_disc(duration_minutes, 0.5), "
+            f"quantile_disc(duration_minutes, 0.9) from '{house.lake.silver('2020-04')}/*.parquet' where fleet = 'green'"
+        )
+        .fetchall()[0]
+    )
     for table in ("hour", "zone_hour", "pair", "payment"):
         groups = house.ask(
             f"select trips, duration_sum, bins, counts from warehouse.trip_stats_{table} "

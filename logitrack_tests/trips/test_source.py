@@ -1,5 +1,6 @@
 """Fetching from a source that behaves, and from ones that do not."""
 
+import errno
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from logitrack_assets.lake import Lake
-from logitrack_assets.trips.ingest import NEW, NOT_PUBLISHED, REPUBLISHED, UNCHANGED, WITHDRAWN, bring
+from logitrack_assets.trips.ingest import NEW, NOT_PUBLISHED, REPUBLISHED, UNCHANGED, WITHDRAWN, DiskFullError, bring
 from logitrack_assets.trips.schema import BrokenFileError
 from logitrack_assets.trips.source import Source, SourceDown, SourceError, file_name
 
@@ -230,6 +231,23 @@ def test_a_broken_file_never_takes_the_place_of_a_good_one(kind, january, tmp_pa
     assert lake.receipt("yellow", "2019-01") == good
     path.write_bytes(january)
     assert bring(lake, source(str(folder)), "yellow", "2019-01").outcome in (REPUBLISHED, UNCHANGED)
+
+
+def test_a_full_disk_is_said_and_keeps_the_old_version(january, tmp_path, monkeypatch):
+    folder, lake = tmp_path / "source", Lake(tmp_path / "home")
+    path = folder / "trip-data" / file_name("yellow", "2019-01")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(january)
+    good = bring(lake, source(str(folder)), "yellow", "2019-01").receipt
+    path.touch()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("logitrack_assets.trips.source.shutil.copyfile", full)
+    with pytest.raises(DiskFullError, match=r"yellow_tripdata_2019-01.parquet: no space left"):
+        bring(lake, source(str(folder)), "yellow", "2019-01")
+    assert lake.receipt("yellow", "2019-01") == good
 
 
 def test_another_months_file_is_refused_by_its_footer(tlc_folder, tmp_path):
