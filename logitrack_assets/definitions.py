@@ -33,7 +33,7 @@ def _kept_fresh(spec: AssetSpec) -> AssetSpec:
 
 
 defs = Definitions(
-    assets=with_source_code_references([*trip_assets, *eta_assets]),
+    assets=[made.map_asset_specs(_kept_fresh) for made in with_source_code_references([*trip_assets, *eta_assets])],
     asset_checks=[*trip_checks, *eta_checks],
     jobs=automation.jobs,
     schedules=automation.schedules,
@@ -41,4 +41,4 @@ defs = Definitions(
     resources={"spark": SparkResource.from_settings(get_settings())},
     # One process a run: its steps share one Spark session.
     executor=in_process_executor,
-).map_asset_specs(func=_kept_fresh)
+)
