@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
-import gc
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +11,7 @@ import structlog
 
 from logitrack_assets.eta.artefact import MANIFEST, Artefact, ArtefactError, sha256
 from logitrack_assets.eta.models import Champion, ModelStore
-from logitrack_service.operations import metrics
+from logitrack_service.operations import memory, metrics
 from logitrack_service.operations.problems import problem
 
 POLL_SECONDS = 1.0
@@ -22,13 +19,6 @@ RETRY_SECONDS = 10.0  # a champion that did not load may have been a full disk
 
 log = structlog.get_logger("logitrack.model")
 audit_log = structlog.get_logger("logitrack.audit")
-
-
-def _give_memory_back() -> None:
-    """Returns to the system what loading a model used and the old one held: some 100 MB that glibc would keep."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no malloc_trim, and no need of it
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)
@@ -94,7 +84,7 @@ class ChampionWatch:
             return
         try:
             await asyncio.to_thread(self._load)
-            await asyncio.to_thread(_give_memory_back)
+            await asyncio.to_thread(memory.give_back)
             self._seen, self.trouble = mark, None
         except Exception as error:  # whatever is wrong with it, the old one goes on serving
             self._seen, self._retry_at = mark, time.monotonic() + RETRY_SECONDS

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -81,9 +82,15 @@ def predict(serving: Serving, trips: TripBatch, *, level: float, kind: str) -> P
     """Runs the model and measures it."""
     began = time.perf_counter()
     answers = serving.artefact.predict(trips, level=level)
-    metrics.prediction_seconds.labels(kind).observe(time.perf_counter() - began)
-    metrics.prediction_rows.labels(kind).observe(len(trips))
+    seconds, rows = _measured(kind)
+    seconds.observe(time.perf_counter() - began)
+    rows.observe(len(trips))
     return answers
+
+
+@cache
+def _measured(kind: str) -> tuple[metrics.Histogram, metrics.Histogram]:
+    return metrics.prediction_seconds.labels(kind), metrics.prediction_rows.labels(kind)
 
 
 def answer(serving: Serving, question: Question, account_id: int) -> tuple[Prediction, LoggedPrediction]:

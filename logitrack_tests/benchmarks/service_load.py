@@ -157,6 +157,11 @@ def workers_of(process: psutil.Process) -> list[psutil.Process]:
     return children or [process]
 
 
+def processor_seconds(process: psutil.Process) -> float:
+    """Processor time that the workers have used so far."""
+    return sum(sum(worker.cpu_times()[:2]) for worker in workers_of(process))
+
+
 def megabytes(process: psutil.Process) -> list[int]:
     return [round(worker.memory_info().rss / 2**20) for worker in workers_of(process)]
 
@@ -204,11 +209,21 @@ def main() -> None:
             started = megabytes(process)
             load(service, "/predict", headers, seconds=2, body=TRIP)
             print(f"\n{workers} worker(s), 10 connections as fast as they can")
-            idle = load(service, "/nothing", headers, seconds=chosen.seconds)
-            busy = load(service, "/predict", headers, seconds=chosen.seconds, body=TRIP)
-            for name, seen in (("nothing", idle), ("predict", busy)):
-                print(f"  /{name:8} {seen['per_second']:7.0f}/s  p50 {seen['p50']:.2f} ms  p99 {seen['p99']:.2f} ms")
-            print(f"  predict reaches {busy['per_second'] / idle['per_second']:.0%} of nothing")
+            seen = {}
+            for name, body in (("nothing", None), ("predict", TRIP)):
+                spent = processor_seconds(process)
+                found = seen[name] = load(service, f"/{name}", headers, seconds=chosen.seconds, body=body)
+                spent = (processor_seconds(process) - spent) / (found["per_second"] * chosen.seconds)
+                found["processor"] = spent
+                print(
+                    f"  /{name:8} {found['per_second']:7.0f}/s  p50 {found['p50']:.2f} ms  p99 {found['p99']:.2f} ms,"
+                    f" {spent * 1e6:.0f} us of processor each"
+                )
+            idle, busy = seen["nothing"], seen["predict"]
+            print(
+                f"  predict reaches {busy['per_second'] / idle['per_second']:.0%} of nothing"
+                f" ({idle['processor'] / busy['processor']:.0%} by processor time, whatever else the machine does)"
+            )
             paced = load(service, "/predict", headers, seconds=chosen.seconds, rate=chosen.rate, body=TRIP)
             print(f"  /predict at {chosen.rate}/s:  p50 {paced['p50']:.2f} ms  p99 {paced['p99']:.2f} ms")
             if workers == 1:
