@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from dagster import (
     AssetKey,
+    AssetsDefinition,
     AssetSpec,
     Definitions,
     FreshnessPolicy,
@@ -32,8 +33,11 @@ def _kept_fresh(spec: AssetSpec) -> AssetSpec:
     return apply_freshness_policy(spec, MONTHLY) if spec.key in RELIED_ON else spec
 
 
+assets: list[AssetsDefinition] = [made.map_asset_specs(_kept_fresh) for made in (*trip_assets, *eta_assets)]
+
+
 defs = Definitions(
-    assets=[made.map_asset_specs(_kept_fresh) for made in with_source_code_references([*trip_assets, *eta_assets])],
+    assets=with_source_code_references(assets),
     asset_checks=[*trip_checks, *eta_checks],
     jobs=automation.jobs,
     schedules=automation.schedules,

@@ -15,6 +15,11 @@ EXTRAS = {
     "run": ("assets", "service"),
     "service": ("service", "otel"),
 }
+COMPILE = (
+    *(sys.executable, "-m", "uv", "pip", "compile"),
+    *("--universal", "--python-version", "3.11", "--generate-hashes", "--no-strip-extras"),
+    *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make lock"),
+)
 
 
 def main() -> None:
@@ -22,13 +27,8 @@ def main() -> None:
     for name, extras in EXTRAS.items():
         wanted = [part for extra in extras for part in ("--extra", extra)]
         agreed = [] if name == "dev" else ["--constraint", str(HERE / "dev.txt")]
-        subprocess.run(
-            [sys.executable, "-m", "uv", "pip", "compile", str(HERE.parent / "pyproject.toml"), *wanted, *agreed]
-            + ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-strip-extras"]
-            + ["--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make lock"]
-            + ["--quiet", "--output-file", str(HERE / f"{name}.txt")],
-            check=True,
-        )
+        target = ["--quiet", "--output-file", str(HERE / f"{name}.txt")]
+        subprocess.run([*COMPILE, str(HERE.parent / "pyproject.toml"), *wanted, *agreed, *target], check=True)
 
 
 if __name__ == "__main__":
