@@ -23,7 +23,7 @@ from logitrack_service.auth.keys import Keys, load_keys
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.sessions import Revocations
 from logitrack_service.auth.tokens import Tokens
-from logitrack_service.operations import health, memory
+from logitrack_service.operations import health
 from logitrack_service.operations.bodies import StrictRequest
 from logitrack_service.operations.database import connect, driver_dsn
 from logitrack_service.operations.logs import configure_logs
@@ -53,7 +53,6 @@ def create_app(settings: Settings | None = None, own_settings: ServiceSettings |
     settings = settings or get_settings()
     own_settings = own_settings or get_service_settings()
     configure_logs(own_settings.log_level)
-    memory.share_arenas()
     keys = load_keys(settings, own_settings)
 
     @asynccontextmanager

@@ -1,19 +1,10 @@
-"""Memory of a worker, kept small where the C library is glibc; others have neither call, and no need of them."""
+"""Memory of a worker, kept small where the C library is glibc; others have no such call, and no need of it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
-
-_M_ARENA_MAX = -8  # mallopt(3)
-ARENAS = 2  # by default each thread gets one, and each keeps what its largest batch needed
-
-
-def share_arenas() -> None:
-    """Lets all threads take memory from the same few heaps. To be called before threads start."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, ARENAS)
 
 
 def give_back() -> None:
