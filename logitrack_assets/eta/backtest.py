@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from logitrack_assets.eta.delays import Delays, month_name
 from logitrack_assets.eta.evaluation import Errors, errors
 from logitrack_assets.eta.recipe import BACKTEST, Forest, Recipe
-from logitrack_assets.eta.training import Trips, features_of, serving_tables, tables_by_month, to_minutes
+from logitrack_assets.eta.training import Lessons, Trips, features_of, serving_tables, to_minutes
 
 ROWS_TO_FIT, ROWS_TO_TEST = 60_000, 30_000
 """Bounds of one fold's fit: seconds on one core; more rows bring every recipe closer to its best, not past others."""
@@ -39,7 +39,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Backtest:
-    """All folds, and the recipe with the smallest error over them."""
+    """All folds, and the recipe that `choose` took from them."""
 
     folds: list[Fold]
     chosen: Recipe
@@ -81,9 +81,12 @@ def run_fold(sample: Trips, delays: Delays, recipe: Recipe, month: int, *, with_
     bounded = _evenly(np.flatnonzero(usable & (months < month)), ROWS_TO_FIT)
     past = sample.take(bounded[np.isin(months[bounded], window)])
     asked = sample.take(_evenly(np.flatnonzero(usable & (months == month)), ROWS_TO_TEST))
-    matrix, target = features_of(past, tables_by_month(recipe, delays, window), with_distance=with_distance)
+    lessons = Lessons.of(recipe, delays, window)
+    matrix, target = features_of(past, lessons.tables, with_distance=with_distance)
     booster = xgboost.train(
-        {**forest.xgboost(), "nthread": 1}, xgboost.DMatrix(matrix, target, nthread=1), forest.trees
+        {**forest.xgboost(), "nthread": 1},
+        xgboost.DMatrix(matrix, target, weight=lessons.weights_of(past), nthread=1),
+        forest.trees,
     )
     serving = {month: serving_tables(recipe, delays, month - 1)}
     asked_matrix, _ = features_of(asked, serving, with_distance=with_distance)
@@ -105,21 +108,51 @@ def backtest(
     seed: int,
     forest: Forest = BACKTEST,
 ) -> Backtest:
-    """Runs every recipe on every month for zones alone, chooses the one whose mean error is smallest, and runs the
-    chosen one with distances too. A month whose trips carry no distance is left out of the latter.
+    """Runs every recipe on every month for zones alone, chooses one, and runs the chosen one with distances
+    too. A month whose trips carry no distance is left out of the latter.
 
     With a single recipe nothing is chosen, but its folds are still what intervals are calibrated on.
     """
     forest = replace(forest, seed=seed)
     zones = [(recipe, month, False) for recipe in recipes for month in months]
     folds = _spread(session, sample, delays, zones, forest)
-    chosen = min(
-        recipes, key=lambda recipe: np.mean([fold.errors.mae_minutes for fold in folds if fold.recipe == recipe])
-    )
+    chosen = choose(recipes, folds, months)
     known = {month: bool((~np.isnan(sample.batch.distance_miles[sample.month == month])).any()) for month in months}
     distance = [(chosen, month, True) for month in months if known[month]]
     folds += _spread(session, sample, delays, distance, forest)
     return Backtest(folds, chosen, months)
+
+
+OLDER_FOLD_COUNTS = 0.25
+"""Each fold counts a quarter of the next newer one: what worked last month says most about the next."""
+HOPELESS = 1.25
+"""A fold lost by more than this factor counts as this much: how badly a recipe did when traffic changed says nothing
+about how it does once it has learned the change."""
+STEADY = 0.02
+"""A quicker recipe must be better by this share than a steadier one, or it is taken for luck: two months of the same
+traffic differ by as much."""
+
+
+def choose(recipes: list[Recipe], folds: list[Fold], months: list[int]) -> Recipe:
+    """The first of the recipes, from the steadiest to the quickest, whose score is within STEADY of the best.
+
+    The score is the weighted mean over months of a recipe's error on a month, as a factor of the smallest there.
+    """
+    error = {(fold.recipe, fold.month): fold.errors.mae_minutes for fold in folds if not fold.with_distance}
+    newest_first = sorted(months, reverse=True)
+
+    def score(recipe: Recipe) -> float:
+        total = weights = 0.0
+        for age, month in enumerate(newest_first):
+            best = min(error[other, month] for other in recipes)
+            weight = OLDER_FOLD_COUNTS**age
+            total += weight * min(error[recipe, month] / best, HOPELESS)
+            weights += weight
+        return total / weights
+
+    scores = {recipe: score(recipe) for recipe in recipes}
+    best = min(scores.values())
+    return next(recipe for recipe in recipes if scores[recipe] <= best * (1 + STEADY))
 
 
 def _spread(

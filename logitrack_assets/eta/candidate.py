@@ -51,6 +51,7 @@ from logitrack_assets.eta.lookup import lookup_minutes
 from logitrack_assets.eta.models import ModelStore, write_manifest
 from logitrack_assets.eta.recipe import GBT, RECIPES, Estimator, Forest, Recipe, distinct
 from logitrack_assets.eta.training import (
+    Lessons,
     Trained,
     TrainingError,
     Trips,
@@ -61,7 +62,6 @@ from logitrack_assets.eta.training import (
     serving_tables,
     silver_trips,
     spark_features,
-    tables_by_month,
     take_census,
     to_minutes,
 )
@@ -208,6 +208,7 @@ def build(
                 "name": recipe.name,
                 "recent_delays": recipe.recent,
                 "window_months": recipe.window,
+                "half_life_months": recipe.half_life,
                 "forest": forest.facts(),
                 "chosen_by": tested.table(),
                 "judged": f"metrics are of the same recipe trained through {month_name(past[-1])}; "
@@ -254,7 +255,7 @@ def _train(
     trips: DataFrame, recipe: Recipe, months: list[int], delays: Delays, forest: Forest
 ) -> tuple[Trained, Trained]:
     window = recipe.months(months)
-    return fit_both(in_months(trips, window), tables_by_month(recipe, delays, window), forest)
+    return fit_both(in_months(trips, window), Lessons.of(recipe, delays, window), forest)
 
 
 def _answer(

@@ -39,7 +39,7 @@ COLUMNS = (
     "distance_miles",
     "duration_minutes",
 )
-TARGET = "log_minutes"
+TARGET, WEIGHT = "log_minutes", "weight"
 
 
 class TrainingError(LogitrackError):
@@ -226,23 +226,42 @@ def features_of(
     return matrix, np.log(trips.minutes)
 
 
-def training_frame(
-    trips: DataFrame, tables: dict[int, FeatureTables], *, partitions: int, with_distance: bool
-) -> DataFrame:
-    """Rows for an estimator: a float column a feature and `TARGET`, dealt out to partitions by the rows' hash."""
+@dataclass(frozen=True)
+class Lessons:
+    """What training rows are given beside themselves, by month number: tables to look features up in, and how much
+    a row counts."""
+
+    tables: dict[int, FeatureTables]
+    weights: dict[int, float]
+
+    @classmethod
+    def of(cls, recipe: Recipe, delays: Delays, months: list[int]) -> Lessons:
+        """Those of a recipe's window of months."""
+        return cls(tables_by_month(recipe, delays, months), recipe.weights(months))
+
+    def weights_of(self, trips: Trips) -> NDArray[np.float64]:
+        months, places = np.unique(trips.month, return_inverse=True)
+        return np.array([self.weights[int(month)] for month in months])[places]
+
+
+def training_frame(trips: DataFrame, lessons: Lessons, *, partitions: int, with_distance: bool) -> DataFrame:
+    """Rows for an estimator: a float column a feature, `TARGET` and `WEIGHT`, dealt out to partitions by the rows'
+    hash."""
     if with_distance:
         trips = trips.where(F.col("distance_miles").isNotNull())
-    shared = trips.sparkSession.sparkContext.broadcast(tables)
+    shared = trips.sparkSession.sparkContext.broadcast(lessons)
 
     def with_features(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows == 0:
                 continue
-            matrix, target = features_of(to_trips(batch), shared.value, with_distance=with_distance)
+            rows = to_trips(batch)
+            matrix, target = features_of(rows, shared.value.tables, with_distance=with_distance)
             columns = {name: pa.array(matrix[:, index]) for index, name in enumerate(FEATURES)}
-            yield pa.record_batch({**columns, TARGET: pa.array(target)})
+            weights = shared.value.weights_of(rows)
+            yield pa.record_batch({**columns, TARGET: pa.array(target), WEIGHT: pa.array(weights)})
 
-    schema = ", ".join([*(f"{name} float" for name in FEATURES), f"{TARGET} double"])
+    schema = ", ".join([*(f"{name} float" for name in FEATURES), f"{TARGET} double", f"{WEIGHT} double"])
     order = ("row", "pickup_at", "distance_miles", "duration_minutes")
     dealt = trips.repartition(partitions, "row").sortWithinPartitions(*order)
     return dealt.mapInArrow(with_features, schema)
@@ -262,25 +281,23 @@ def cores(session: SparkSession) -> int:
     return max(context.defaultParallelism // int(context.getConf().get("spark.task.cpus") or "1"), 1)
 
 
-def fit(
-    trips: DataFrame, tables: dict[int, FeatureTables], forest: Forest, *, with_distance: bool, workers: int
-) -> Trained:
+def fit(trips: DataFrame, lessons: Lessons, forest: Forest, *, with_distance: bool, workers: int) -> Trained:
     """Trains one forest on so many tasks at once; where `with_distance`, on the trips whose distance is known.
 
     Raises:
         TrainingError: the estimator failed, with its reason.
     """
-    frame = training_frame(trips, tables, partitions=workers, with_distance=with_distance)
+    frame = training_frame(trips, lessons, partitions=workers, with_distance=with_distance)
     return _fit_gbt(frame, forest) if forest.estimator == "gbt" else _fit_xgboost(frame, forest, workers)
 
 
-def fit_both(trips: DataFrame, tables: dict[int, FeatureTables], forest: Forest) -> tuple[Trained, Trained]:
+def fit_both(trips: DataFrame, lessons: Lessons, forest: Forest) -> tuple[Trained, Trained]:
     """The forest for zones alone and the one with distances, side by side, each on half of Spark's cores: workers of
     one forest wait for each other at every level of every tree, those of two forests do not."""
     workers = max(cores(trips.sparkSession) // 2, 1)
 
     def one(with_distance: bool) -> Trained:
-        return fit(trips, tables, forest, with_distance=with_distance, workers=workers)
+        return fit(trips, lessons, forest, with_distance=with_distance, workers=workers)
 
     with ThreadPoolExecutor(2) as threads:
         zones, distance = threads.submit(one, False), threads.submit(one, True)
@@ -299,6 +316,7 @@ def _fit_xgboost(frame: DataFrame, forest: Forest, workers: int) -> Trained:
     estimator = SparkXGBRegressor(
         features_col=list(FEATURES),
         label_col=TARGET,
+        weight_col=WEIGHT,
         num_workers=workers,
         n_estimators=forest.trees,
         verbosity=0,
@@ -326,6 +344,7 @@ def _fit_gbt(frame: DataFrame, forest: Forest) -> Trained:
     estimator = GBTRegressor(
         featuresCol="features",
         labelCol=TARGET,
+        weightCol=WEIGHT,
         maxIter=forest.trees,
         maxDepth=forest.depth,
         maxBins=128,
@@ -336,7 +355,7 @@ def _fit_gbt(frame: DataFrame, forest: Forest) -> Trained:
         seed=forest.seed,
         maxMemoryInMB=512,
     )
-    model = estimator.fit(assemble.transform(frame).select("features", TARGET))
+    model = estimator.fit(assemble.transform(frame).select("features", TARGET, WEIGHT))
     session = frame.sparkSession
 
     def score(matrix: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from logitrack_assets.eta.delays import without_delays
 from logitrack_assets.eta.features import FEATURES
 from logitrack_assets.eta.forests import constant_forest, one_graph
 from logitrack_assets.eta.recipe import Forest
-from logitrack_assets.eta.training import features_of, fit_both, silver_trips, take_census
+from logitrack_assets.eta.training import Lessons, features_of, fit_both, silver_trips, take_census
 from logitrack_tests.eta.examples import some_trips, write_silver
 
 
@@ -25,13 +25,13 @@ def silver(tmp_path_factory, spark):
 @pytest.mark.parametrize("estimator", ["xgboost", "gbt"])
 def test_onnx_says_what_the_estimator_said(silver, estimator):
     month = take_census(silver).months[0]
-    tables = {month: without_delays()}
+    lessons = Lessons({month: without_delays()}, {month: 1.0})
     forest = Forest(estimator=estimator, trees=8, depth=4)
-    zones, distance = fit_both(silver, tables, forest)
+    zones, distance = fit_both(silver, lessons, forest)
     session = onnxruntime.InferenceSession(one_graph(zones.onnx, distance.onnx).SerializeToString())
     for trained, output, known in ((zones, ZONES_OUTPUT, False), (distance, DISTANCE_OUTPUT, True)):
         asked = some_trips(500, seed=9, month="2019-05")
-        matrix, target = features_of(asked, tables, with_distance=known)
+        matrix, target = features_of(asked, lessons.tables, with_distance=known)
         served = session.run([output], {"features": matrix})[0].ravel()
         assert served == pytest.approx(trained.score(matrix), abs=1e-4)
         if known:  # invented zones say nothing, invented distances much
@@ -40,7 +40,7 @@ def test_onnx_says_what_the_estimator_said(silver, estimator):
 
 def test_trees_for_zones_alone_never_look_at_a_distance(silver):
     month = take_census(silver).months[0]
-    zones, _ = fit_both(silver, {month: without_delays()}, Forest(trees=8, depth=4))
+    zones, _ = fit_both(silver, Lessons({month: without_delays()}, {month: 1.0}), Forest(trees=8, depth=4))
     attributes = {attribute.name: attribute for attribute in zones.onnx.graph.node[0].attribute}
     used = {
         FEATURES[index]
@@ -53,10 +53,10 @@ def test_trees_for_zones_alone_never_look_at_a_distance(silver):
 
 def test_the_same_rows_and_seed_give_the_same_trees(silver):
     month = take_census(silver).months[0]
-    tables = {month: without_delays()}
+    lessons = Lessons({month: without_delays()}, {month: 1.0})
     forest = Forest(trees=6, depth=4, seed=7)
-    one, again = (fit_both(silver, tables, forest) for _ in range(2))
-    other = fit_both(silver.repartition(3), tables, Forest(trees=6, depth=4, seed=8))
+    one, again = (fit_both(silver, lessons, forest) for _ in range(2))
+    other = fit_both(silver.repartition(3), lessons, Forest(trees=6, depth=4, seed=8))
     for a, b in zip(one, again, strict=True):
         assert a.onnx.graph.node == b.onnx.graph.node
     assert one[0].onnx.graph.node != other[0].onnx.graph.node
