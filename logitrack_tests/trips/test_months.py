@@ -193,12 +193,13 @@ def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder
     }
     assert outcomes == {"yellow": "new", "green": "not published"}
 
+    silver_files = house.lake.silver("2020-04") / "*.parquet"
     # The rollups count every trip, and their quantiles are within 1% of the exact ones.
     exact = (
         duckdb.connect()
         .execute(
             f"select count(*), sum(duration_minutes), quantile_disc(duration_minutes, 0.5), "
-            f"quantile_disc(duration_minutes, 0.9) from '{house.lake.silver('2020-04')}/*.parquet' where fleet = 'green'"
+            f"quantile_disc(duration_minutes, 0.9) from '{silver_files}' where fleet = 'green'"
         )
         .fetchall()[0]
     )
