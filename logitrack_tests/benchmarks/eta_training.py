@@ -1,0 +1,87 @@
+"""Seconds, memory and error of training XGBoost on Spark beside MLlib's GBTRegressor(maxIter=20, maxDepth=5).
+
+    python -m logitrack_tests.benchmarks.eta_training --home .logitrack --rows 1800000
+
+Silver months of `--home` are repeated to the wanted number of rows; the newest month is left out and answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from logitrack_assets.eta.delays import month_name
+from logitrack_assets.eta.evaluation import errors
+from logitrack_assets.eta.recipe import GBT, RECIPES, Forest
+from logitrack_assets.eta.training import (
+    Lessons,
+    collect_sample,
+    cores,
+    features_of,
+    fit,
+    in_months,
+    serving_tables,
+    silver_trips,
+    take_census,
+    to_minutes,
+)
+from logitrack_assets.lake import Lake
+from logitrack_assets.spark import spark_config
+
+
+def memory_gib() -> float:
+    """Resident memory of this process and all that it started, in GiB."""
+    me = psutil.Process()
+    return sum(process.memory_info().rss for process in [me, *me.children(recursive=True)]) / 2**30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, default=Path(".logitrack"))
+    parser.add_argument("--rows", type=int, default=1_800_000)
+    parser.add_argument("--master", default="local[2]")
+    parser.add_argument("--driver-memory", default="2g")
+    arguments = parser.parse_args()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder
+    for key, value in spark_config(master=arguments.master, driver_memory=arguments.driver_memory).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    lake = Lake(arguments.home)
+    trips = silver_trips(session, [lake.silver(month) for month in lake.silver_months()])
+    census = take_census(trips)
+    past, newest = census.months[:-1], census.months[-1]
+    copies = max(round(arguments.rows / census.total(past)), 1)
+    repeated = in_months(trips, past).withColumn("copy", F.explode(F.sequence(F.lit(1), F.lit(copies))))
+    repeated = repeated.withColumn("row", F.xxhash64("row", "copy")).drop("copy")
+    recipe = RECIPES[0]
+    lessons = Lessons.of(recipe, census.delays, past)
+    asked = collect_sample(in_months(trips, [newest]), rows=30_000, of=census.of_month(newest), seed=1)
+    tables = {newest: serving_tables(recipe, census.delays, past[-1])}
+    print(f"{census.total(past) * copies:,} rows, {arguments.master}; answered: {month_name(newest)}")
+    for name, forest in (("xgboost", Forest()), ("gbt", replace(GBT, trees=20, depth=5))):
+        began = time.monotonic()
+        trained = fit(repeated, lessons, forest, with_distance=True, workers=cores(session))
+        seconds = time.monotonic() - began
+        known = asked.take(asked.batch.distance_miles > 0)
+        matrix, _ = features_of(known, tables, with_distance=True)
+        found = errors(to_minutes(np.asarray(trained.score(matrix))), known.minutes)
+        print(
+            f"{name:<8} {seconds:7.1f} s  RMSE {found.rmse_minutes:.3f}  MAE {found.mae_minutes:.3f}  "
+            f"memory afterwards {memory_gib():.1f} GiB"
+        )
+    session.stop()
+
+
+if __name__ == "__main__":
+    main()
