@@ -29,7 +29,7 @@ def spark_config(*, master: str, driver_memory: str) -> dict[str, str]:
         "spark.app.name": "logitrack",
         "spark.master": master,
         "spark.driver.memory": driver_memory,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET.as_uri()}",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET.as_uri()} -XX:+UseParallelGC",
         # Workers must run this very interpreter, or they start the system's and miss our packages.
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
