@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import warnings
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,14 @@ app.add_typer(user_app, name="user")
 
 console = Console()
 errors = Console(stderr=True)
+
+
+class Estimator(StrEnum):
+    """What grows the trees."""
+
+    xgboost = "xgboost"
+    gbt = "gbt"
+
 
 Months = Annotated[
     str, typer.Option("--months", help="Months to load: 2019-03, 2019-01:2019-06, or several separated by commas.")
@@ -60,15 +69,21 @@ def demo() -> None:
 def materialize(
     months: Months,
     fleets: Annotated[str | None, typer.Option(help="yellow, green, or both with a comma [LOGITRACK_FLEETS]")] = None,
+    estimator: Annotated[
+        Estimator, typer.Option(help="XGBoost on Spark, or MLlib's GBTRegressor.")
+    ] = Estimator.xgboost,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer trees and folds: for a first look.")] = False,
 ) -> None:
     """Load months from the source and train on them, through Dagster, as the UI would."""
     if fleets is not None:
         os.environ["LOGITRACK_FLEETS"] = fleets
     settings = _prepared()
+    from logitrack_assets.commands.materialize import QUICK
     from logitrack_assets.commands.materialize import materialize as run
     from logitrack_assets.commands.months import parse_months
 
-    problems = run(settings, parse_months(months), console)
+    training = {"estimator": estimator.value, **(QUICK if quick else {})}
+    problems = run(settings, parse_months(months), console, training=training)
     if problems:
         raise LogitrackError("\n".join(problems))
 

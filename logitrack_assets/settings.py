@@ -16,6 +16,7 @@ from logitrack_assets.errors import LogitrackError
 
 TLC_SERVER = "https://d37ci6vzurychx.cloudfront.net"
 FLEETS = ("yellow", "green")
+JAVA_OPTIONS = "-XX:+UseParallelGC"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
         pattern=r"^\d+[kmgKMG]$",
         description="Memory of the driver's JVM; in local mode all of Spark's.",
     )
+    spark_java_options: str = Field(JAVA_OPTIONS, description="Options of the driver's JVM.")
     spark_runs: int = Field(1, ge=1, description="Runs that may use Spark at once on this machine; more on a cluster.")
     sample_rows_per_month: int = Field(
         20_000, ge=1, le=1_000_000, description="Trips of a month and fleet that `analytics_sample` keeps."
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
         2.0, gt=1, description="Factor by which a fleet's trips may rise or fall before a month has drifted."
     )
     drift_error_ratio: float = Field(
-        1.4, gt=1, description="Factor by which the champion's error may exceed its test error before a month has drifted."
+        1.4, gt=1, description="Factor by which the champion's error may exceed its test error before a month drifted."
     )
     alert_webhook: SecretStr | None = Field(
         None, description="Address that failures are posted to as JSON (`text`, as Slack and others take it)."

@@ -16,20 +16,20 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
-from logitrack_assets.settings import Settings
+from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
 QUIET = Path(__file__).parent / "log4j2.properties"
 
 _slot: IO[bytes] | None = None  # this process's place among those that may use Spark at once
 
 
-def spark_config(*, master: str, driver_memory: str) -> dict[str, str]:
+def spark_config(*, master: str, driver_memory: str, java_options: str = JAVA_OPTIONS) -> dict[str, str]:
     """Spark's configuration for a master; what a step needs beyond it, it says where it needs it."""
     config = {
         "spark.app.name": "logitrack",
         "spark.master": master,
         "spark.driver.memory": driver_memory,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET.as_uri()} -XX:+UseParallelGC",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET.as_uri()} {java_options}",
         # Workers must run this very interpreter, or they start the system's and miss our packages.
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
@@ -86,6 +86,7 @@ class SparkResource(ConfigurableResource):
 
     master: str = Field(description="Spark's master: `local[*]`, `spark://…` or `k8s://…`.")
     driver_memory: str = Field("2g", description="Memory of the driver's JVM.")
+    java_options: str = Field(JAVA_OPTIONS, description="Options of the driver's JVM.")
     runs: int = Field(1, description="Runs that may use Spark at once on this machine.")
     locks: str = Field(description="Folder of the locks that count them.")
 
@@ -97,6 +98,7 @@ class SparkResource(ConfigurableResource):
         return cls(
             master=settings.spark_master,
             driver_memory=settings.spark_driver_memory,
+            java_options=settings.spark_java_options,
             runs=settings.spark_runs,
             locks=str(settings.home),
         )
@@ -113,7 +115,7 @@ class SparkResource(ConfigurableResource):
         if self.master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ["PYSPARK_PYTHON"] = sys.executable
-        config = spark_config(master=self.master, driver_memory=self.driver_memory)
+        config = spark_config(master=self.master, driver_memory=self.driver_memory, java_options=self.java_options)
         session = LazyPySparkResource(spark_config=config).spark_session
         session.sparkContext.setLogLevel("ERROR")
         return session

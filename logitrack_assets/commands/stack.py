@@ -20,7 +20,7 @@ from logitrack_assets.database import database_url, migrate, wait_for_database
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.models import ModelStore
 from logitrack_assets.instance import PROJECT, dagster_environment
-from logitrack_assets.settings import Settings
+from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
 FIRST_MONTHS = "2019-01:2019-12"
 READY_SECONDS = 120
@@ -81,7 +81,12 @@ class _House:
             f"No champion yet: materialising {FIRST_MONTHS} from {chosen} ({self.source_url})", highlight=False
         )
         command = [sys.executable, "-m", "logitrack_assets.cli", "materialize", "--months", FIRST_MONTHS]
-        self.children.run(command, self._environment, "The first months did not become a champion")
+        environment = self._environment
+        if self.settings.tlc_url is None:
+            # The sample is small: compiling everything for long runs would cost more than it brings.
+            command.append("--quick")
+            environment = {"LOGITRACK_SPARK_JAVA_OPTIONS": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1"} | environment
+        self.children.run(command, environment, "The first months did not become a champion")
 
     def start_servers(self) -> None:
         """Starts Dagster and the service and waits until both answer."""
