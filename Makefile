@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up demo test check lint format lock sample bench clean help
+.PHONY: up demo test proof lint format lock sample bench clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -15,8 +15,11 @@ up: .venv/ready  ## run everything here until Ctrl-C
 demo: .venv/ready  ## the whole way once, then end
 	@$(BIN)/logitrack demo
 
-test: lint  ## everything: style, types, import contracts, tests
-	$(BIN)/python -m pytest
+test: lint  ## everything but the long proofs: style, types, import contracts, tests
+	$(BIN)/python -m pytest -m "not long"
+
+proof: .venv/ready-dev  ## the long ones: kills, hostile requests, the change of 2020 without a hand
+	$(BIN)/python -m pytest -m long
 
 lint: .venv/ready-dev  ## style, types and import contracts
 	$(BIN)/ruff check .

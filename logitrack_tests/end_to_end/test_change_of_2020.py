@@ -59,7 +59,8 @@ def _error(artefact: Artefact, file: Path) -> float:
     return float(np.abs(artefact.minutes(asked) - minutes[real]).mean())
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
+@pytest.mark.long
 def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
     source = tmp_path / "source"
     _publish(BEFORE, tlc_folder, source)

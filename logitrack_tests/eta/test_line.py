@@ -73,6 +73,7 @@ def test_a_person_sees_metrics_plots_card_and_backtest(line):
     assert metadata["mae_minutes"].value > 0
 
 
+@pytest.mark.long
 def test_the_same_months_and_seed_give_the_same_predictions(line, spark):
     home, _, _ = line
     models = ModelStore(home / "again")
@@ -118,6 +119,7 @@ def test_too_little_to_learn_from_is_said_and_nothing_is_published(tmp_path: Pat
     assert models.versions() == []
 
 
+@pytest.mark.long
 def test_trips_of_one_hour_and_a_zone_that_is_missing_still_make_a_sound_model(tmp_path: Path, spark):
     """Every hour feature is constant, and one zone has no trip in the newest month or at all."""
     for seed, month in enumerate(("2019-03", "2019-04")):

@@ -57,6 +57,7 @@ BATCH, REST = "^/predict/batch$", f"^({'|'.join(ENDS_ITS_OWN_SESSION)}|/predict/
     ],
     ids=["all others", "batch"],
 )
+@pytest.mark.long
 def test_every_operation_keeps_to_its_document(
     service: RunningService, headers: dict[str, str], which: tuple[str, str], excluded: str
 ):
@@ -147,6 +148,7 @@ def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> h
     return httpx.Request(method, url + path, content=json.dumps(body), headers=given)
 
 
+@pytest.mark.long
 def test_ten_thousand_hostile_requests_break_nothing(service: RunningService, headers: dict[str, str]):
     asked = 10_000
 

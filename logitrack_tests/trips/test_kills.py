@@ -112,6 +112,7 @@ def whole(lake: Lake, month: str, digests: set[str]) -> None:
 
 
 @pytest.mark.parametrize("victim", ["worker", "jvm"])
+@pytest.mark.long
 def test_cleaning_killed_at_a_random_moment(victim, tlc_folder, tmp_path):
     versions = [tmp_path / "first", tmp_path / "second"]
     digests: dict[str, set[str]] = {month: set() for month in MONTHS}
