@@ -23,7 +23,7 @@ from logitrack_assets.instance import PROJECT, dagster_environment
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
 FIRST_MONTHS = "2019-01:2019-12"
-READY_SECONDS = 120
+READY_SECONDS = 180
 
 
 def up(settings: Settings, console: Console) -> None:

@@ -55,7 +55,7 @@ class Installation:
             **settings,
         }
 
-    def run(self, *arguments: str, timeout: float = 240, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 500, **settings: str) -> subprocess.CompletedProcess[str]:
         """`logitrack ARGUMENTS`, to its end."""
         return subprocess.run(
             [sys.executable, "-m", "logitrack_assets.cli", *arguments],
@@ -136,7 +136,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, subpro
     """A home folder after `logitrack demo` on the packaged sample, what the demo said, and its seconds."""
     installation = Installation(tmp_path_factory.mktemp("demo"))
     started = time.monotonic()
-    said = installation.run("demo", timeout=400)
+    said = installation.run("demo", timeout=900)
     assert said.returncode == 0, said.stdout + said.stderr
     return installation, said, time.monotonic() - started
 
@@ -147,12 +147,12 @@ def running(demo: tuple[Installation, subprocess.CompletedProcess[str], float]) 
     installation = demo[0]
     process = installation.start("up")
     try:
-        installation.wait_until_ready(process, seconds=90)
+        installation.wait_until_ready(process, seconds=180)
         yield installation
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
