@@ -70,7 +70,7 @@ def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
         "LOGITRACK_SOURCE_INTERVAL_SECONDS": "5",
         "LOGITRACK_RETRAIN_INTERVAL_SECONDS": "5",
     }
-    made = installation.run("materialize", "--months", f"{BEFORE[0]}:{BEFORE[-1]}", timeout=300, **settings)
+    made = installation.run("materialize", "--months", f"{BEFORE[0]}:{BEFORE[-1]}", timeout=900, **settings)
     assert made.returncode == 0, made.stdout + made.stderr
     models = ModelStore(installation.home / "models")
     old = models.champion()
@@ -78,13 +78,13 @@ def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
 
     running = installation.start("up", **settings)
     try:
-        installation.wait_until_ready(running, seconds=120)
+        installation.wait_until_ready(running, seconds=240)
         lake = Lake(installation.home)
         for month in CHANGE:
             _publish((month,), tlc_folder, source)
-            _until(f"{month} is ingested", lambda month=month: month in lake.silver_months(), seconds=150)
-            _until(f"a candidate saw {month}", lambda month=month: _seen(models, month), seconds=200)
-        _until("a new champion saw the change", lambda: _champion_saw(models, CHANGE[-1]), seconds=60)
+            _until(f"{month} is ingested", lambda month=month: month in lake.silver_months(), seconds=400)
+            _until(f"a candidate saw {month}", lambda month=month: _seen(models, month), seconds=400)
+        _until("a new champion saw the change", lambda: _champion_saw(models, CHANGE[-1]), seconds=200)
         champion = models.champion()
         assert champion is not None
         _until("the service answers with it", lambda: _served(installation) == champion.version, seconds=15)
@@ -98,7 +98,7 @@ def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
         assert after <= 0.8 * before, f"June: {before:.2f} minutes before, {after:.2f} after"
     finally:
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=90)
+        running.communicate(timeout=120)
     assert installation.none_left()
 
 
