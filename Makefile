@@ -31,8 +31,10 @@ format: .venv/ready-dev  ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-dev  ## measure; nothing here is a test
-	$(BIN)/python -m logitrack_tests.benchmarks
+bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under load (asks for npm)
+	$(BIN)/python -m logitrack_tests.benchmarks.trips_month
+	$(BIN)/python -m logitrack_tests.benchmarks.service_load
+	$(BIN)/python -m logitrack_tests.benchmarks.spark_in_request
 
 sample: .venv/ready  ## build the packaged sample of real trips anew
 	$(BIN)/python -m logitrack_assets.sample.build
