@@ -30,18 +30,18 @@ def up(settings: Settings, console: Console) -> None:
     """Runs everything until Ctrl-C or a termination signal."""
     with _house(settings, console, "up") as house:
         house.materialize_if_needed()
-        house.start_servers()
-        console.print(
-            f"\n[bold green]logitrack is running[/]\n"
-            f"  Dagster UI         {house.dagster_url}\n"
-            f"  API documentation  {house.service_url}/docs\n"
-            f"  logs               {settings.home / 'logs'}\n\n"
-            f"Ask it, for instance from another terminal:\n",
-            highlight=False,
-        )
-        console.out(house.curl(), highlight=False)
-        console.print("\nCtrl-C ends it.")
         with suppress(KeyboardInterrupt):  # that is how it is meant to end
+            house.start_servers()
+            console.print(
+                f"\n[bold green]logitrack is running[/]\n"
+                f"  Dagster UI         {house.dagster_url}\n"
+                f"  API documentation  {house.service_url}/docs\n"
+                f"  logs               {settings.home / 'logs'}\n\n"
+                f"Ask it, for instance from another terminal:\n",
+                highlight=False,
+            )
+            console.out(house.curl(), highlight=False)
+            console.print("\nCtrl-C ends it.")
             while True:
                 house.children.check()
                 time.sleep(1)
