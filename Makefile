@@ -25,7 +25,7 @@ lint: .venv/ready-dev  ## style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: .venv/ready-dev  ## put the code into its one format
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from logitrack_assets.errors import LogitrackError
 
 TLC_SERVER = "https://d37ci6vzurychx.cloudfront.net"
-FLEETS = ("yellow", "green")
 JAVA_OPTIONS = "-XX:+UseParallelGC"
 
 Port = Annotated[int, Field(ge=1, le=65535)]

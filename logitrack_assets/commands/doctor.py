@@ -185,7 +185,7 @@ def _daemon(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    from logitrack_assets.eta.artefact import Artefact, ArtefactError
+    from logitrack_assets.eta.artefact import ArtefactError
     from logitrack_assets.eta.models import ModelStore
 
     models = ModelStore(settings.home / "models")
@@ -193,7 +193,7 @@ def _model(settings: Settings) -> str:
     if champion is None:
         raise LogitrackError("no champion yet: run `make demo`, or `logitrack materialize --months 2019-01:2019-12`")
     try:
-        Artefact.load(settings.home / "models" / champion.version)
+        models.load(champion.version)
     except ArtefactError as error:
         raise LogitrackError(f"{error}: go back with `logitrack model rollback`") from None
     return f"{champion.version}, champion since {champion.promoted_at}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from dataclasses import dataclass, field
 
 from dagster import DagsterEventType, DagsterInstance, EventLogEntry
@@ -113,8 +112,3 @@ class _Follower(threading.Thread):
                 reason = cause.message.strip()
             self.failures.append(f"{step}: {reason or 'failed'}")
             self._console.print(f"  [red]✗[/] {step}", highlight=False)
-
-
-def seconds_since(start: float) -> float:
-    """Seconds since a `time.monotonic()`, to a tenth."""
-    return round(time.monotonic() - start, 1)

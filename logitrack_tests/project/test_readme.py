@@ -39,7 +39,7 @@ def test_nothing_of_one_machine_is_in_the_tree() -> None:
             "git",
             "grep",
             "-lIE",
-            r"(^|[^.[:alnum:]])/(home|root|Users)/[a-z]|files\.pythonhosted|pypi\.org/simple",
+            r"(^|[^.[:alnum:]])/(home|root|Users)/[a-z]|files\.python[h]osted|pypi[.]org/simple",
             "--",
             ".",
         ],
