@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m logitrack_tests.benchmarks.trips_month", description=__doc__)
     parser.add_argument("--rows", type=int, default=3_000_000, help="rows in each month")
     parser.add_argument("--months", type=int, default=1, help="months of 2019, from January on")
-    parser.add_argument("--rounds", type=int, default=3, help="times that the first month is cleaned; the last counts")
+    parser.add_argument("--rounds", type=int, default=5, help="times that the first month is cleaned; the last counts")
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--memory", default="2g", help="the driver's JVM")
     parser.add_argument("--folder", type=Path, help="where bootstrapped months are kept between runs")
@@ -182,7 +182,7 @@ def measure(scratch: Path, source: Path, months: list[str], arguments: argparse.
         size = connection.execute(
             "select sum(pg_total_relation_size(oid)) from pg_class where relname like 'trip_stats%' and relkind = 'r'"
         ).fetchone()
-        print(f"rollups of the month: {(size or (0,))[0] / 1e6:.0f} MB with indexes")
+        print(f"rollups of the month: {float((size or (0,))[0]) / 1e6:.0f} MB with indexes")
     spark.stop()
 
 
