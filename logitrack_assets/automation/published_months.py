@@ -22,8 +22,8 @@ from dagster import (
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from logitrack_assets.automation.jobs import ingest_month
-from logitrack_assets.commands.months import contiguous, month_range
 from logitrack_assets.lake import Lake
+from logitrack_assets.partitions import contiguous, month_range
 from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.source import Source, SourceError
 

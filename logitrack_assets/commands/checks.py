@@ -11,10 +11,10 @@ from dagster import AssetCheckSeverity, DagsterInstance
 from rich.console import Console
 from rich.table import Table
 
-from logitrack_assets.commands.months import contiguous
 from logitrack_assets.commands.runs import run_job
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.lake import Lake
+from logitrack_assets.partitions import contiguous
 from logitrack_assets.settings import Settings
 
 

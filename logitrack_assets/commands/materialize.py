@@ -8,9 +8,9 @@ from typing import Any
 from dagster import DagsterInstance
 from rich.console import Console
 
-from logitrack_assets.commands.months import contiguous
 from logitrack_assets.commands.runs import run_job
 from logitrack_assets.lake import Lake
+from logitrack_assets.partitions import contiguous
 from logitrack_assets.settings import Settings
 
 QUICK = {"backtest_folds": 2, "trees": 120}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.partitions import MONTHS
+from logitrack_assets.partitions import MONTHS, month_range
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
@@ -38,26 +37,3 @@ def parse_months(text: str) -> list[str]:
             f"{', '.join(unknown)} cannot have been published: months run from {min(known)} to {max(known)}."
         )
     return sorted(months)
-
-
-def month_range(first: str, last: str) -> list[str]:
-    """All months from `first` to `last`, both `YYYY-MM` and both included."""
-    start, end = _ordinal(first), _ordinal(last)
-    return [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(start, end + 1)]
-
-
-def contiguous(months: list[str]) -> list[tuple[str, str]]:
-    """The sorted months as as few ranges (first, last) as possible.
-
-    >>> contiguous(["2023-05", "2023-06", "2023-08"])
-    [('2023-05', '2023-06'), ('2023-08', '2023-08')]
-    """
-    if not months:
-        return []
-    breaks = [i for i, (a, b) in enumerate(pairwise(months), 1) if _ordinal(b) != _ordinal(a) + 1]
-    starts, ends = [0, *breaks], [*breaks, len(months)]
-    return [(months[start], months[end - 1]) for start, end in zip(starts, ends, strict=True)]
-
-
-def _ordinal(month: str) -> int:
-    return int(month[:4]) * 12 + int(month[5:7]) - 1

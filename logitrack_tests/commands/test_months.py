@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from logitrack_assets.commands.months import contiguous, parse_months
+from logitrack_assets.commands.months import parse_months
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.partitions import contiguous
 
 
 @pytest.mark.parametrize(
