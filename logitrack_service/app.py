@@ -34,6 +34,7 @@ from logitrack_service.operations.schema import Schema
 from logitrack_service.operations.telemetry import traced
 from logitrack_service.predictions import routes as predictions
 from logitrack_service.predictions.champion import ChampionWatch
+from logitrack_service.predictions.gathering import Gathering
 from logitrack_service.predictions.log import PredictionLog
 from logitrack_service.service import Service
 from logitrack_service.settings import ServiceSettings, get_service_settings
@@ -109,6 +110,7 @@ async def running_service(settings: Settings, own_settings: ServiceSettings, key
             accounts=Accounts(database, passwords, revocations, refresh_days=own_settings.refresh_token_days),
             champion=champion,
             prediction_log=prediction_log,
+            gathering=Gathering(prediction_log),
             reports=Reports(database),
             queries=AnalystQueries(driver_dsn(analyst.url), own_settings),
         )

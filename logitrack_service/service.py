@@ -16,6 +16,7 @@ from logitrack_service.auth.sessions import Revocations
 from logitrack_service.auth.tokens import Tokens
 from logitrack_service.operations.schema import Schema
 from logitrack_service.predictions.champion import ChampionWatch
+from logitrack_service.predictions.gathering import Gathering
 from logitrack_service.predictions.log import PredictionLog
 from logitrack_service.settings import ServiceSettings
 
@@ -33,6 +34,7 @@ class Service:
     accounts: Accounts
     champion: ChampionWatch
     prediction_log: PredictionLog
+    gathering: Gathering
     reports: Reports
     queries: AnalystQueries
 

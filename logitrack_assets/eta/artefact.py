@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,6 +56,19 @@ MINUTES_MIN, MINUTES_MAX = 1.0, 180.0  # what counts as a trip, so what can be t
 EXTRAPOLATING_BELOW = 5  # trips between two zones; with fewer the answer rests on other pairs
 LEVEL_MIN, LEVEL_MAX = 0.5, 0.95
 DEFAULT_LEVEL = 0.8
+
+
+MANY_ROWS = 2_000
+"""From here on a batch is spread over the cores; below that, starting threads costs what it saves."""
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_cores(), thread_name_prefix="trees")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ArtefactError(LogitrackError):
@@ -349,7 +365,15 @@ class Artefact:
     def log_minutes(self, matrix: NDArray[np.float32], *, with_distance: bool) -> NDArray[np.float64]:
         """What the trees say, log(minutes), for rows of a feature matrix, float64 (rows,)."""
         output = DISTANCE_OUTPUT if with_distance else ZONES_OUTPUT
-        return self._session.run([output], {self._input: matrix}, self._options)[0].reshape(-1).astype(np.float64)
+
+        def run(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+            return self._session.run([output], {self._input: rows}, self._options)[0].reshape(-1)
+
+        if len(matrix) < MANY_ROWS:
+            return run(matrix).astype(np.float64)
+        # The session itself has one thread, for sharing one row among several costs more than the row.
+        parts = np.array_split(matrix, _cores())
+        return np.concatenate(list(_threads().map(run, parts))).astype(np.float64)
 
     def minutes(self, trips: TripBatch) -> NDArray[np.float64]:
         """Expected minutes, float64 (len(trips),)."""

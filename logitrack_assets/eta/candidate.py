@@ -147,7 +147,13 @@ def build(
     laps.done("lookup", f"MAE {errors(lookup, asked.minutes).mae_minutes:.2f} minutes")
 
     last = _residuals(asked, zones_minutes, distance_minutes)
-    doubt = _Doubt.of(_fold_residuals(tested, sample), asked, zones_minutes, distance_minutes, newest)
+    doubt = _Doubt.of(
+        _fold_residuals(tested, sample, asked, zones_minutes, distance_minutes),
+        asked,
+        zones_minutes,
+        distance_minutes,
+        newest,
+    )
     unseen = slice(1, None, 2)
     zones = _judged(asked, zones_minutes, lookup, doubt.judging, unseen, with_distance=False)
     distance = _judged(asked, distance_minutes, lookup, doubt.judging, unseen, with_distance=True)
@@ -275,17 +281,38 @@ def _residuals(asked: Trips, zones: NDArray[np.float64], distance: NDArray[np.fl
     )
 
 
-def _fold_residuals(tested: Backtest, sample: Trips) -> dict[int, Residuals]:
-    """What the chosen recipe missed in each fold but the newest month's, which the judged model answers better."""
+def _fold_residuals(
+    tested: Backtest, sample: Trips, asked: Trips, zones: NDArray[np.float64], distance: NDArray[np.float64]
+) -> dict[int, Residuals]:
+    """What the chosen recipe missed in each fold but the newest month's, which the judged model answers better.
+
+    A fold's trees saw fewer trips than the judged ones and miss by more. On the newest month both have answered, and
+    by what that shows the other folds' misses are made smaller: intervals would be too wide by as much.
+    """
     place = {int(row): index for index, row in enumerate(sample.row)}
+
+    def answered(month: int, *, with_distance: bool) -> tuple[Trips, NDArray[np.float64]] | None:
+        for fold in tested.folds:
+            if (fold.recipe, fold.month, fold.with_distance) == (tested.chosen, month, with_distance):
+                return sample.take(np.array([place[int(row)] for row in fold.row], dtype=np.int64)), fold.predicted
+        return None
+
+    smaller = {False: 1.0, True: 1.0}
+    for with_distance, predicted in ((False, zones), (True, distance)):
+        newest = answered(tested.months[-1], with_distance=with_distance)
+        if newest is not None:
+            rows = np.isfinite(asked.batch.distance_miles) if with_distance else np.ones(len(asked), dtype=bool)
+            ours = np.abs(np.log(asked.minutes[rows] / predicted[rows])).mean()
+            smaller[with_distance] = min(1.0, float(ours / np.abs(np.log(newest[0].minutes / newest[1])).mean()))
     found = {}
     for month in tested.months[:-1]:
         parts = []
-        for fold in tested.folds:
-            if fold.recipe == tested.chosen and fold.month == month:
-                rows = sample.take(np.array([place[int(row)] for row in fold.row], dtype=np.int64))
-                batch = rows.batch if fold.with_distance else rows.batch.without_distance()
-                parts.append(Residuals.of(batch, fold.predicted, rows.minutes))
+        for with_distance, factor in smaller.items():
+            fold = answered(month, with_distance=with_distance)
+            if fold is not None:
+                batch = fold[0].batch if with_distance else fold[0].batch.without_distance()
+                missed = Residuals.of(batch, fold[1], fold[0].minutes)
+                parts.append(Residuals(missed.log_ratio * factor, missed.group))
         found[month] = Residuals.joined(parts)
     return found
 

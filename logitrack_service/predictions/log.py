@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -24,6 +24,7 @@ from logitrack_service.operations import metrics
 MOST_WAITING = 200_000  # rows; some 40 MB
 PAUSE_SECONDS = 0.25  # between two writes
 ROWS_AT_ONCE = 20_000
+FEW_ROWS = 50
 FLUSH_SECONDS = 5.0  # for the last rows at shutdown
 
 COLUMNS = (
@@ -36,10 +37,10 @@ log = structlog.get_logger("logitrack.predictions")
 
 @dataclass(frozen=True)
 class LoggedPredictions:
-    """Predictions made at once for one account: features, answers, version."""
+    """Predictions made at once: features, answers, version."""
 
     ids: list[str]
-    account_id: int
+    account_ids: Sequence[int]
     model_version: str
     trips: TripBatch
     answers: Predictions
@@ -51,9 +52,10 @@ class LoggedPredictions:
 
     def lines(self) -> Iterator[str]:
         """The rows in COPY's text format."""
-        before = f"{self.at.isoformat()}\t{self.account_id}\t{self.model_version}"
+        at_text = self.at.isoformat()
         columns = zip(
             self.ids,
+            self.account_ids,
             self.trips.fleet.tolist(),
             self.trips.pickup_zone.tolist(),
             self.trips.dropoff_zone.tolist(),
@@ -66,26 +68,26 @@ class LoggedPredictions:
             self.answers.extrapolating.tolist(),
             strict=True,
         )
-        for id_, fleet, pickup, dropoff, at, miles, minutes, low, high, support, extrapolating in columns:
+        for id_, account, fleet, pickup, dropoff, at, miles, minutes, low, high, support, extrapolating in columns:
             distance = "\\N" if miles != miles else miles
             yield (
-                f"{id_}\t{before}\t{FLEETS[fleet]}\t{pickup}\t{dropoff}\t{at}\t{distance}\t"
+                f"{id_}\t{at_text}\t{account}\t{self.model_version}\t{FLEETS[fleet]}\t{pickup}\t{dropoff}\t{at}\t{distance}\t"
                 f"{minutes}\t{low}\t{high}\t{self.level}\t{support}\t{'t' if extrapolating else 'f'}\n"
             )
 
 
 @dataclass(frozen=True)
-class LoggedPrediction:
-    """One prediction, written out at once: that is cheaper than its arrays."""
+class _Rendered:
+    """A few predictions, written out at once: their arrays would take ten times the memory while they wait."""
 
-    line: str
+    text: str
+    rows: int
 
     def __len__(self) -> int:
-        return 1
+        return self.rows
 
     def lines(self) -> Iterator[str]:
-        """The row in COPY's text format."""
-        yield self.line
+        yield self.text
 
 
 class PredictionLog:
@@ -93,7 +95,7 @@ class PredictionLog:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._queue: deque[LoggedPredictions | LoggedPrediction] = deque()
+        self._queue: deque[LoggedPredictions | _Rendered] = deque()
         self._rows = 0  # waiting; changed under the lock
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -110,12 +112,15 @@ class PredictionLog:
         """Starts the writer."""
         self._thread.start()
 
-    def add(self, predictions: LoggedPredictions | LoggedPrediction) -> None:
+    def add(self, predictions: LoggedPredictions) -> None:
         """Queues rows; never waits. What does not fit is dropped and counted."""
+        entry: LoggedPredictions | _Rendered = predictions
+        if len(predictions) <= FEW_ROWS:
+            entry = _Rendered("".join(predictions.lines()), len(predictions))
         with self._lock:
             fits = self._rows + len(predictions) <= MOST_WAITING
             if fits:
-                self._queue.append(predictions)
+                self._queue.append(entry)
                 self._rows += len(predictions)
         if fits:
             metrics.prediction_log_waiting.set(self._rows)
@@ -148,7 +153,7 @@ class PredictionLog:
 
     def _write_some(self) -> bool:
         """Writes the oldest rows; False when it is better to wait a while."""
-        batch: list[LoggedPredictions | LoggedPrediction] = []
+        batch: list[LoggedPredictions | _Rendered] = []
         rows = 0
         for predictions in list(self._queue):
             if batch and rows + len(predictions) > ROWS_AT_ONCE:
@@ -174,7 +179,7 @@ class PredictionLog:
         metrics.prediction_log_waiting.set(self._rows)
         return True
 
-    def _store(self, batch: list[LoggedPredictions | LoggedPrediction]) -> None:
+    def _store(self, batch: list[LoggedPredictions | _Rendered]) -> None:
         if self._connection is None:
             self._connection = psycopg.connect(
                 self._dsn,
@@ -194,7 +199,7 @@ class PredictionLog:
             )
         self._connection.commit()
 
-    def _copy(self, target: str, batch: list[LoggedPredictions | LoggedPrediction]) -> None:
+    def _copy(self, target: str, batch: list[LoggedPredictions | _Rendered]) -> None:
         assert self._connection is not None
         with self._connection.cursor() as cursor, cursor.copy(f"copy {target} from stdin") as copy:
             for predictions in batch:

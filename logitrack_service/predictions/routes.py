@@ -53,9 +53,7 @@ IN_A_THREAD = 200  # rows from which on a batch would hold up the others' answer
 async def predict(request: Request[Identity, Any, Any], data: JSONBody[Question]) -> Prediction:
     """Answers with the expected duration, an interval, and what both rest on."""
     service = service_of(request)
-    prediction, logged = scoring.answer(service.champion.serving(), data, request.user.account_id)
-    service.prediction_log.add(logged)
-    return prediction
+    return await service.gathering.ask(service.champion.serving(), data, request.user.account_id)
 
 
 @post(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from logitrack_service.operations import metrics
 from logitrack_service.operations.bodies import wrong_fields
 from logitrack_service.predictions.champion import Serving
 from logitrack_service.predictions.identifiers import new_ids
-from logitrack_service.predictions.log import LoggedPrediction, LoggedPredictions
+from logitrack_service.predictions.log import LoggedPredictions
 from logitrack_service.predictions.questions import (
     DEFAULT_LEVEL,
     BatchAnswer,
@@ -57,9 +57,12 @@ class Moment:
 
 def moment_of(pickup_at: datetime | None) -> Moment:
     """The pickup that was asked about; None is now. Whole seconds."""
-    if pickup_at is None:
-        pickup_at = datetime.now(UTC)
-    pickup_at = pickup_at.replace(microsecond=0)
+    return _moment((datetime.now(UTC) if pickup_at is None else pickup_at).replace(microsecond=0))
+
+
+@lru_cache(maxsize=10_000)  # a batch, or what is asked in a second, is often about the same minutes
+def _moment(pickup_at: datetime) -> Moment:
+    # Equal datetimes are the same moment: one with an offset never equals one without.
     wall_clock = to_wall_clock(pickup_at)
     at = pickup_at.astimezone(NEW_YORK) if pickup_at.tzinfo else from_wall_clock(pickup_at)
     return Moment(at, int(at.timestamp()), int(wall_clock.replace(tzinfo=UTC).timestamp()))
@@ -93,37 +96,45 @@ def _measured(kind: str) -> tuple[metrics.Histogram, metrics.Histogram]:
     return metrics.prediction_seconds.labels(kind), metrics.prediction_rows.labels(kind)
 
 
-def answer(serving: Serving, question: Question, account_id: int) -> tuple[Prediction, LoggedPrediction]:
-    """The answer to one question, and what is to be logged about it."""
-    moment = moment_of(question.pickup_at)
-    trips = trips_of([question], [moment])
-    scored = predict(serving, trips, level=question.level, kind="single")
-    (prediction_id,) = new_ids(1)
-    minutes, low, high = float(scored.minutes[0]), float(scored.low[0]), float(scored.high[0])
-    support, extrapolating = int(scored.support[0]), bool(scored.extrapolating[0])
-    used = float(scored.distance_used_miles[0])
-    version = serving.champion.version
-    prediction = Prediction(
-        prediction_id=prediction_id,
-        estimated_duration_minutes=_rounded(minutes),
-        interval=Interval(_rounded(low), _rounded(high), question.level),
-        pickup_at=moment.at,
-        arrival_at=moment.after(minutes),
-        support=support,
-        extrapolating=extrapolating,
-        distance_miles=None if used != used else _rounded(used),
-        distance_source=scored.distance_source[0],
-        fleet=question.fleet,
-        model_version=version,
-        trained_through=serving.artefact.manifest.trained_through,
-    )
-    miles = "\\N" if question.distance_miles is None else question.distance_miles
-    line = (
-        f"{prediction_id}\t{datetime.now(UTC)}\t{account_id}\t{version}\t{question.fleet}\t{question.pickup_zone}\t"
-        f"{question.dropoff_zone}\t{moment.at:%Y-%m-%d %H:%M:%S}\t{miles}\t{minutes}\t{low}\t{high}\t"
-        f"{question.level}\t{support}\t{'t' if extrapolating else 'f'}\n"
-    )
-    return prediction, LoggedPrediction(line)
+def answer_questions(
+    serving: Serving, questions: Sequence[Question], account_ids: Sequence[int], *, level: float
+) -> tuple[list[Prediction], LoggedPredictions]:
+    """The answers to questions of one level that were asked at once, and what is to be logged about them."""
+    moments = [moment_of(question.pickup_at) for question in questions]
+    trips = trips_of(questions, moments)
+    scored = predict(serving, trips, level=level, kind="single")
+    ids = new_ids(len(questions))
+    version, trained_through = serving.champion.version, serving.artefact.manifest.trained_through
+    answers = [
+        Prediction(
+            prediction_id=prediction_id,
+            estimated_duration_minutes=minutes,
+            interval=Interval(low, high, level),
+            pickup_at=moment.at,
+            arrival_at=moment.after(minutes),
+            support=support,
+            extrapolating=extrapolating,
+            distance_miles=miles if given else None,
+            distance_source="given" if given else "none",
+            fleet=question.fleet,
+            model_version=version,
+            trained_through=trained_through,
+        )
+        for question, moment, prediction_id, minutes, low, high, support, extrapolating, miles, given in zip(
+            questions,
+            moments,
+            ids,
+            _list(scored.minutes),
+            _list(scored.low),
+            _list(scored.high),
+            scored.support.tolist(),
+            scored.extrapolating.tolist(),
+            _list(scored.distance_used_miles),
+            scored.distance_given.tolist(),
+            strict=True,
+        )
+    ]
+    return answers, LoggedPredictions(ids, account_ids, version, trips, scored, level)
 
 
 def read_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int], dict[int, RowAnswer]]:
@@ -151,7 +162,7 @@ def answer_batch(
     results: list[Any] = [wrong.get(place) for place in range(len(rows))]
     logged = None
     if trips:
-        moments = _moments(trips)
+        moments = [moment_of(trip.pickup_at) for trip in trips]
         batch = trips_of(trips, moments)
         scored = predict(serving, batch, level=level, kind="batch")
         ids = new_ids(len(trips))
@@ -175,7 +186,7 @@ def answer_batch(
                 support,
                 extrapolating,
             )
-        logged = LoggedPredictions(ids, account_id, serving.champion.version, batch, scored, level)
+        logged = LoggedPredictions(ids, [account_id] * len(ids), serving.champion.version, batch, scored, level)
     answered = BatchAnswer(
         results=results,
         model_version=serving.champion.version,
@@ -185,23 +196,6 @@ def answer_batch(
         failed=len(wrong),
     )
     return answered, logged
-
-
-def _moments(trips: Sequence[Trip]) -> list[Moment]:
-    """The moments of many rides; equal ones are converted once."""
-    now = moment_of(None)
-    known: dict[datetime, Moment] = {}
-    moments = []
-    for trip in trips:
-        asked = trip.pickup_at
-        if asked is None:
-            moments.append(now)
-            continue
-        moment = known.get(asked)  # a naive and an aware datetime are never equal
-        if moment is None:
-            moment = known[asked] = moment_of(asked)
-        moments.append(moment)
-    return moments
 
 
 def answer_matrix(serving: Serving, question: MatrixQuestion) -> Matrix:
@@ -254,10 +248,6 @@ def leave_by(departures: Sequence[Departure], arrive_by: datetime) -> datetime |
     """The latest departure that arrives in time with the wanted probability."""
     in_time = [departure.pickup_at for departure in departures if departure.arrival_by <= arrive_by]
     return max(in_time, default=None)
-
-
-def _rounded(value: float) -> float:
-    return round(value, 2)
 
 
 def _list(values: NDArray[Any]) -> list[float]:

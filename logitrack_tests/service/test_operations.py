@@ -63,7 +63,7 @@ def test_a_failure_of_ours_says_nothing_about_its_cause(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the secret ingredient")
 
-    monkeypatch.setattr("logitrack_service.predictions.scoring.answer", fail)
+    monkeypatch.setattr("logitrack_service.predictions.scoring.answer_questions", fail)
     response = client.post("/predict", json={"pickup_zone": 1, "dropoff_zone": 2}, headers=user.headers)
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"

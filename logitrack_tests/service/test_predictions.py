@@ -199,6 +199,30 @@ def test_shutting_down_flushes_the_log(own_house: House, new_user: Callable[...,
     assert len(ids) == 7_000
 
 
+def test_questions_at_the_same_moment_get_their_own_answers(house: House, client: TestClient, user: User):
+    asked = [
+        {"pickup_zone": 1 + number, "dropoff_zone": 132, "fleet": ("yellow", "green")[number % 2],
+         "pickup_at": f"2019-07-01T{number % 24:02}:30:00", "level": (0.8, 0.9, 0.5)[number % 3]}
+        for number in range(60)
+    ]  # fmt: skip
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda body: client.post("/predict", json=body, headers=user.headers).json(), asked))
+    for body, answer in zip(asked, together, strict=True):
+        assert answer["fleet"] == body["fleet"]
+        assert answer["interval"]["level"] == body["level"]
+        assert answer["pickup_at"].startswith(body["pickup_at"])
+        alone = client.post("/predict", json=body, headers=user.headers).json()
+        for name in ("estimated_duration_minutes", "interval", "arrival_at", "support"):
+            assert answer[name] == alone[name]
+    ids = [answer["prediction_id"] for answer in together]
+    assert len(set(ids)) == 60
+    logged = "select prediction_id, pickup_zone from service.predictions where prediction_id = any(:ids)"
+    rows = eventually(lambda: found if len(found := house.run(logged, ids=ids)) == 60 else None)
+    assert {str(row.prediction_id): row.pickup_zone for row in rows} == {
+        answer["prediction_id"]: body["pickup_zone"] for body, answer in zip(asked, together, strict=True)
+    }
+
+
 def test_a_full_log_drops_and_counts_and_never_blocks(
     house: House, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ):
@@ -210,7 +234,7 @@ def test_a_full_log_drops_and_counts_and_never_blocks(
     serving = client.app.state.service.champion.serving()
     before = dropped()
     for _ in range(8):
-        queue.add(scoring.answer(serving, Question(161, 132), 1)[1])
+        queue.add(scoring.answer_questions(serving, [Question(161, 132)], [1], level=0.8)[1])
     assert queue.waiting == 3
     assert dropped() - before == 5
 

@@ -85,6 +85,23 @@ def test_a_claim_that_is_wrong_is_refused(tokens: Tokens, changes: dict[str, Any
 
 
 @pytest.mark.filterwarnings("ignore:.*HMAC key.*")
+def test_a_token_that_was_read_before_still_expires(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
+    token = tokens.issue(account_id=7, username="ada", role="user", session_id="s")
+    expires_at = tokens.read(token).expires_at
+    assert tokens.read(token).account_id == 7
+    monkeypatch.setattr("logitrack_service.auth.tokens.time.time", lambda: expires_at)
+    with pytest.raises(InvalidToken):
+        tokens.read(token)
+
+
+def test_what_is_remembered_of_tokens_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("logitrack_service.auth.tokens.MOST_REMEMBERED", 5)
+    for number in range(12):
+        token = tokens.issue(account_id=number, username="ada", role="user", session_id=str(number))
+        assert tokens.read(token).account_id == number
+    assert len(tokens._read) <= 5
+
+
 def test_only_our_algorithm_and_key_count(tokens: Tokens):
     for token in (
         signed(claims(), key="x" * 64),

@@ -1,0 +1,65 @@
+"""Questions that arrive at the same moment, answered by one run of the model.
+
+A run costs nearly the same for one ride as for ten. While the event loop was busy several requests may have come in;
+their handlers all reach this place within one turn of the loop, and the turn after it answers them together. A
+question that comes alone waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
+
+from logitrack_service.predictions import scoring
+from logitrack_service.predictions.champion import Serving
+from logitrack_service.predictions.log import PredictionLog
+from logitrack_service.predictions.questions import Prediction, Question
+
+
+@dataclass(frozen=True)
+class _Asked:
+    question: Question
+    account_id: int
+    answer: asyncio.Future[Prediction]
+
+
+class Gathering:
+    """Single questions of one worker, on their way to the model and to the log."""
+
+    def __init__(self, log: PredictionLog) -> None:
+        self._log = log
+        # By model as well: one that is swapped in meanwhile answers only what was asked after it.
+        self._waiting: defaultdict[tuple[int, float], list[_Asked]] = defaultdict(list)
+        self._servings: dict[int, Serving] = {}
+
+    async def ask(self, serving: Serving, question: Question, account_id: int) -> Prediction:
+        """The answer to a question; it is in the log's queue by then."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._answer_all)
+        asked = _Asked(question, account_id, loop.create_future())
+        self._servings[id(serving)] = serving
+        self._waiting[id(serving), question.level].append(asked)
+        return await asked.answer
+
+    def _answer_all(self) -> None:
+        waiting, servings = self._waiting, self._servings
+        self._waiting, self._servings = defaultdict(list), {}
+        for (serving, level), group in waiting.items():
+            try:
+                answers, logged = scoring.answer_questions(
+                    servings[serving],
+                    [asked.question for asked in group],
+                    [asked.account_id for asked in group],
+                    level=level,
+                )
+                self._log.add(logged)
+            except Exception as error:  # each request fails for itself, with what went wrong in the log
+                for asked in group:
+                    if not asked.answer.done():
+                        asked.answer.set_exception(error)
+                continue
+            for asked, answer in zip(group, answers, strict=True):
+                if not asked.answer.done():  # its client may have gone
+                    asked.answer.set_result(answer)
