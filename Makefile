@@ -31,7 +31,7 @@ format: .venv/ready-dev  ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under load (asks for npm)
+bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under load (asks for hey)
 	$(BIN)/python -m logitrack_tests.benchmarks.trips_month
 	$(BIN)/python -m logitrack_tests.benchmarks.service_load
 	$(BIN)/python -m logitrack_tests.benchmarks.spark_in_request

@@ -1,15 +1,16 @@
 """The running service under load: real HTTP on loopback, a real PostgreSQL, everything on.
 
-    python -m logitrack_tests.benchmarks.service_load [--seconds 10] [--rate 300] [--months 24]
+    python -m logitrack_tests.benchmarks.service_load [--seconds 10] [--months 24]
 
-The load comes from autocannon (npm), installed once beside the results. The same application answers one more path that
-only checks the token, so that what is measured beside it is what everything else costs. The model has 400 trees of
-depth 8, like a trained one.
+The load comes from hey. The same application answers one more path that only checks the token, so that what is measured
+beside it is what everything else costs. The model has as many and as deep trees as a trained one, which have learnt
+noise: they are as bushy as trees can be.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
@@ -29,7 +30,6 @@ import psutil
 from litestar import Litestar, get
 from sqlalchemy import create_engine
 
-AUTOCANNON = "autocannon@8.0.0"
 TRIP = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:00"}
 PASSWORD = "correct horse battery staple 7"
 REPORTS = (
@@ -96,45 +96,39 @@ def served(home: Path, *, workers: int) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def forest() -> Any:
-    """400 trees of depth 8 that have learnt noise."""
+    """Trees as `eta_model` grows them, that have learnt noise."""
     import xgboost
 
     from logitrack_assets.eta.features import FEATURES
     from logitrack_assets.eta.forests import from_booster
+    from logitrack_assets.eta.recipe import Forest
 
     dice = np.random.default_rng(1)
     rows = dice.normal(size=(20_000, len(FEATURES))).astype(np.float32)
     noise = dice.normal(2.7, 0.3, size=20_000)
-    return from_booster(xgboost.train({"max_depth": 8, "eta": 0.02, "nthread": 2}, xgboost.DMatrix(rows, noise), 400))
+    usual = Forest()
+    settings = {"max_depth": usual.depth, "eta": 0.02, "nthread": 2}
+    return from_booster(xgboost.train(settings, xgboost.DMatrix(rows, noise), usual.trees))
 
 
 def load(
-    url: str, path: str, headers: dict[str, str], *, seconds: int, rate: int = 0, body: Any = None
-) -> dict[str, Any]:
-    """What autocannon saw at 10 connections; milliseconds."""
-    command = ["-c", "10", "-d", str(seconds), "-j", "-n", "--renderStatusCodes"]
-    command += ["-R", str(rate)] if rate else []
+    url: str, path: str, headers: dict[str, str], *, seconds: int, connections: int = 10, body: Any = None
+) -> dict[str, float]:
+    """What hey saw: answers a second, and milliseconds."""
+    if shutil.which("hey") is None:
+        raise SystemExit("The load comes from hey: install it (Debian: apt-get install hey).")
+    command = ["hey", "-z", f"{seconds}s", "-c", str(connections), "-o", "csv"]
     for name, value in headers.items():
-        command += ["-H", f"{name}={value}"]
+        command += ["-H", f"{name}: {value}"]
     if body is not None:
-        command += ["-m", "POST", "-H", "content-type=application/json", "-b", json.dumps(body)]
-    done = subprocess.run([str(autocannon()), *command, url + path], capture_output=True, text=True, check=True)
-    seen = json.loads(done.stdout)
-    if seen["non2xx"] or seen["errors"]:
-        raise SystemExit(f"{path}: {seen['non2xx']} answers were no 2xx, {seen['errors']} failed")
-    latency = seen["latency"]
-    return {"per_second": seen["requests"]["average"], "p50": latency["p50"], "p99": latency["p99"]}
-
-
-def autocannon() -> Path:
-    folder = Path(tempfile.gettempdir()) / "logitrack-benchmarks"
-    program = folder / "node_modules" / ".bin" / "autocannon"
-    if not program.exists():
-        if shutil.which("npm") is None:
-            raise SystemExit("The load tool comes from npm: install Node.js.")
-        folder.mkdir(exist_ok=True)
-        subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), AUTOCANNON], check=True)
-    return program
+        command += ["-m", "POST", "-T", "application/json", "-d", json.dumps(body)]
+    done = subprocess.run([*command, url + path], capture_output=True, text=True, check=True)
+    answers = list(csv.DictReader(done.stdout.splitlines()))
+    bad = sum(answer["status-code"][0] != "2" for answer in answers)
+    if bad or not answers:
+        raise SystemExit(f"{path}: {bad} of {len(answers)} answers were no 2xx")
+    took = sorted(float(answer["response-time"]) * 1000 for answer in answers)
+    return {"per_second": len(took) / seconds, "p50": percentile(took, 0.5), "p99": percentile(took, 0.99)}
 
 
 def timed(ask: Any, times: int) -> list[float]:
@@ -176,7 +170,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--rate", type=int, default=300, help="questions a second of the fixed-rate run")
     parser.add_argument("--months", type=int, default=24)
     parser.add_argument("--trips", type=int, default=40_000, help="made-up trips of a month")
     parser.add_argument("--reloads", type=int, default=100)
@@ -224,8 +217,8 @@ def main() -> None:
                 f"  predict reaches {busy['per_second'] / idle['per_second']:.0%} of nothing"
                 f" ({idle['processor'] / busy['processor']:.0%} by processor time, whatever else the machine does)"
             )
-            paced = load(service, "/predict", headers, seconds=chosen.seconds, rate=chosen.rate, body=TRIP)
-            print(f"  /predict at {chosen.rate}/s:  p50 {paced['p50']:.2f} ms  p99 {paced['p99']:.2f} ms")
+            alone = load(service, "/predict", headers, seconds=chosen.seconds, connections=1, body=TRIP)
+            print(f"  /predict at 1 connection:  p50 {alone['p50']:.2f} ms  p99 {alone['p99']:.2f} ms")
             if workers == 1:
                 with httpx.Client(base_url=service, headers=headers, timeout=60) as client:
                     measure_bulk(client)
