@@ -14,6 +14,7 @@ from logitrack_assets.eta.drift_asset import eta_drift
 from logitrack_assets.eta.models import ModelStore
 from logitrack_assets.eta.recipe import Estimator
 from logitrack_assets.eta.verdicts import judge
+from logitrack_assets.figures import as_markdown
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
@@ -71,7 +72,7 @@ def eta_model(context: AssetExecutionContext, config: TrainingConfig, spark: Spa
     }
     folder = models.path(candidate.manifest.version)
     shown: dict[str, MetadataValue] = {
-        name: MetadataValue.md(plots.as_markdown(figure, name)) for name, figure in pictures.items()
+        name: MetadataValue.md(as_markdown(figure, name)) for name, figure in pictures.items()
     }
     if tracking.wanted():
         shown["mlflow_run"] = MetadataValue.text(tracking.log_candidate(candidate.manifest, folder, pictures))

@@ -1,48 +1,21 @@
-"""Pictures for the Dagster UI, as Markdown with the image inside it."""
+"""Pictures of how a candidate was judged."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")  # no screen; must come before pyplot
-
 from matplotlib.figure import Figure
 
 from logitrack_assets.eta.backtest import Backtest
 from logitrack_assets.eta.delays import month_name
 from logitrack_assets.eta.evaluation import Judged
-
-BLUE, ORANGE, GREY = "#1f6f8b", "#d1603d", "#9aa0a6"
-
-
-def as_markdown(figure: Figure, title: str) -> str:
-    """The figure as a Markdown image that needs no file."""
-    return f"![{title}](data:image/png;base64,{base64.b64encode(as_png(figure)).decode()})"
-
-
-def as_png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return buffer.getvalue()
-
-
-def _axes(title: str, x: str, y: str) -> tuple[Figure, matplotlib.axes.Axes]:
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.3)
-    return figure, axes
+from logitrack_assets.figures import BLUE, GREY, ORANGE, axes_of
 
 
 def error_by_hour(zones: Judged, distance: Judged) -> Figure:
     """Mean absolute error by pickup hour: model with and without distance, and the lookup."""
-    figure, axes = _axes("Error by pickup hour", "hour", "mean absolute error, minutes")
+    figure, axes = axes_of("Error by pickup hour", "hour", "mean absolute error, minutes")
     for name, judged, predicted, colour in (
         ("lookup", zones, zones.lookup, GREY),
         ("zones alone", zones, zones.predicted, BLUE),
@@ -59,7 +32,7 @@ def error_by_hour(zones: Judged, distance: Judged) -> Figure:
 
 def predicted_against_real(zones: Judged) -> Figure:
     """Real minutes against predicted minutes, as counts of trips."""
-    figure, axes = _axes("Predicted against real, zones alone", "predicted, minutes", "real, minutes")
+    figure, axes = axes_of("Predicted against real, zones alone", "predicted, minutes", "real, minutes")
     top = max(float(np.quantile(zones.real, 0.99)), 2.0)
     image = axes.hexbin(zones.predicted, zones.real, gridsize=45, bins="log", cmap="Blues", extent=(0, top, 0, top))
     axes.plot([0, top], [0, top], color=ORANGE, linewidth=1)
@@ -69,7 +42,7 @@ def predicted_against_real(zones: Judged) -> Figure:
 
 def coverage_by_hour(zones: Judged, level: float) -> Figure:
     """Share of real durations inside the interval, by pickup hour."""
-    figure, axes = _axes(f"Coverage of the {level:.0%} interval", "hour", "share of trips inside")
+    figure, axes = axes_of(f"Coverage of the {level:.0%} interval", "hour", "share of trips inside")
     hour = zones.trips.pickup_at.astype(np.int64) % 86400 // 3600
     trips = np.bincount(hour, minlength=24)
     covered = np.bincount(hour, weights=zones.covered, minlength=24) / np.maximum(trips, 1)
@@ -81,7 +54,7 @@ def coverage_by_hour(zones: Judged, level: float) -> Figure:
 
 def backtest(found: Backtest) -> Figure:
     """Error of each recipe month by month; the chosen one drawn thick."""
-    figure, axes = _axes("Rolling backtest, zones alone", "month answered", "mean absolute error, minutes")
+    figure, axes = axes_of("Rolling backtest, zones alone", "month answered", "mean absolute error, minutes")
     labels: Sequence[str] = [month_name(month) for month in found.months]
     for recipe in dict.fromkeys(fold.recipe for fold in found.folds):
         errors = {

@@ -150,6 +150,12 @@ def make_months(workshop: Workshop, months: Sequence[str], report: Any) -> Progr
                 break  # the next month would fail for the same reason, only later
         else:
             report(f"{month} ({number} of {len(months)}) done in {time.monotonic() - started:.1f} s")
+    if progress.done and SILVER in workshop.selected:
+        newest = progress.done[max(progress.done)]
+        beside, picture = say.over_months(workshop.lake)
+        newest[SILVER].metadata.update(beside)
+        if REJECTED in newest:
+            newest[REJECTED].metadata.update(picture)
     return progress
 
 

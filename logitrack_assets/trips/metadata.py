@@ -14,14 +14,18 @@ from dagster import (
     TableSchema,
 )
 
+from logitrack_assets.figures import as_markdown
 from logitrack_assets.lake import Lake
+from logitrack_assets.partitions import month_range
 from logitrack_assets.sample import folder as sample_folder
 from logitrack_assets.trips.cleaning import REJECTED, SILVER
 from logitrack_assets.trips.ingest import REPUBLISHED, Arrival
-from logitrack_assets.trips.month import Month
+from logitrack_assets.trips.month import Month, known_month
+from logitrack_assets.trips.plots import rejections_by_rule, rows_of
 from logitrack_assets.trips.rules import REASONS
 
 PREVIEW_ROWS = 5
+MONTHS_SIDE_BY_SIDE = 36
 
 
 def took(started: float) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def of_silver(known: Month, lake: Lake) -> dict[str, Any]:
 def of_rejected(known: Month, lake: Lake) -> dict[str, Any]:
     """Rows that are no trips, by fleet and rule, with a preview."""
     folder = lake.rejected(known.month)
-    total = {rule: sum(count.rejected.get(rule, 0) for count in known.counts.values()) for rule in REASONS}
+    total = {rule: rows_of(known, rule) for rule in REASONS}
     rows = [
         {"fleet": fleet, "rule": rule, "rows": count.rejected.get(rule, 0), "why": why}
         for fleet, count in known.counts.items()
@@ -95,6 +99,26 @@ def of_rejected(known: Month, lake: Lake) -> dict[str, Any]:
         "path": MetadataValue.path(str(folder)),
         "preview": preview(folder),
     }
+
+
+def over_months(lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the newest months of the lake look like side by side: for silver_trips their rows and rejection rate by
+    fleet, with the months between that are not there; for rejected_trips a picture of the rules that were broken.
+    """
+    names = lake.silver_months()
+    there = {name: known_month(lake, name) for name in names[-MONTHS_SIDE_BY_SIDE:] if lake.manifest(name)}
+    fleets = sorted({fleet for known in there.values() for fleet in known.counts})
+    rows = []
+    for name in month_range(min(there), max(there))[-MONTHS_SIDE_BY_SIDE:]:
+        known = there.get(name)
+        row: dict[str, Any] = {"month": name, "state": "clean" if known else "NOT THERE"}
+        for fleet in fleets:
+            count = known.counts.get(fleet) if known else None
+            row[f"{fleet} trips"] = count.silver if count else 0
+            row[f"{fleet} rejected"] = f"{count.rejected_rows / max(count.bronze, 1):.2%}" if count else "no file"
+        rows.append(row)
+    picture = as_markdown(rejections_by_rule(list(there.values())), "rejections by rule")
+    return {"months_side_by_side": table(rows)}, {"rejections_over_months": MetadataValue.md(picture)}
 
 
 def of_sample(rows: pa.Table, asked: int) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """Months of real trips through Dagster: ranges, bad months, republished files, and the warehouse."""
 
+import os
 import shutil
+import signal
+import subprocess
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import numpy as np
+import psutil
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,13 +17,18 @@ import pytest
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, materialize
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from logitrack_assets import warehouse as warehouse_module
+from logitrack_assets.database import database_url as embedded_database
+from logitrack_assets.database import migrate
 from logitrack_assets.lake import Lake
-from logitrack_assets.settings import get_settings
+from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips import checks, rollups
 from logitrack_assets.trips.assets import SPECS, assets
+from logitrack_assets.trips.ingest import DiskFullError, bring
+from logitrack_assets.trips.month import clean_month
 from logitrack_assets.trips.rules import REASONS, first_broken, moments_of
-from logitrack_assets.trips.source import file_name
+from logitrack_assets.trips.source import Source, file_name
 from logitrack_assets.warehouse import Warehouse, WarehouseError
 
 GREEN_MONTHS = ("2023-01", "2023-02", "2023-03")
@@ -140,6 +149,15 @@ def test_a_range_with_a_bad_and_a_missing_month_keeps_the_good_ones(house, tlc_f
         stored = house.ask(f"select rule, trips, reason from warehouse.rejections where month = '{month}'")
         assert {rule: trips for rule, trips, _ in stored if trips} == expected
         assert {rule: reason for rule, _, reason in stored} == REASONS
+
+    # Side by side: the months that are there, and the one between them that is not.
+    newest = house.instance.get_latest_materialization_event(AssetKey("silver_trips"))
+    told = newest.asset_materialization.metadata["months_side_by_side"].records
+    assert [(row.data["month"], row.data["state"]) for row in told] == [
+        ("2023-01", "clean"), ("2023-02", "NOT THERE"), ("2023-03", "clean"),
+    ]  # fmt: skip
+    newest = house.instance.get_latest_materialization_event(AssetKey("rejected_trips"))
+    assert newest.asset_materialization.metadata["rejections_over_months"].value.startswith("![rejections")
 
     # The bad month mended, it alone is made, under its own data version.
     house.publish(tlc_folder / "trip-data" / file_name("green", "2023-02"), spoilt.name)
@@ -268,3 +286,54 @@ def test_a_load_that_fails_half_way_leaves_the_month_as_it_was(database_url):
         assert connection.execute("select reason, trips from warehouse.rejections").fetchall() == [('a\tb\\\n,"c"', 1)]
     with pytest.raises(WarehouseError, match="does not answer"):
         Warehouse("postgresql+psycopg://nobody@127.0.0.1:9/none").replace_month("2019-01", {})
+
+
+def test_postgresql_stopped_half_way_through_a_load_leaves_the_month_as_it_was(tmp_path, monkeypatch):
+    settings = Settings(home=tmp_path, database_url=None)
+    url = embedded_database(settings)
+    migrate(url)
+    rows = {"month": ["2019-01"] * 2, "fleet": ["yellow", "green"], "rule": ["too_short"] * 2, "reason": ["x"] * 2}
+    Warehouse(url).replace_month("2019-01", {"rejections": pa.table({**rows, "trips": [1, 2]})})
+
+    def stop_between(table):
+        first, second = blocks(table.slice(0, 1)), blocks(table.slice(1))
+        yield from first
+        server = psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+        server.send_signal(signal.SIGQUIT)  # an immediate shutdown: it recovers at the next start
+        psutil.wait_procs([server], timeout=30)
+        yield from second
+
+    blocks = warehouse_module._copy_text
+    monkeypatch.setattr(warehouse_module, "_copy_text", stop_between)
+    with pytest.raises(WarehouseError, match=r"did not take warehouse.rejections of 2019-01 .*it keeps what it had"):
+        Warehouse(url).replace_month("2019-01", {"rejections": pa.table({**rows, "trips": [3, 4]})})
+    monkeypatch.undo()
+    with pytest.raises(WarehouseError, match="PostgreSQL does not answer"):
+        Warehouse(url).replace_month("2019-01", {})
+    with Warehouse(embedded_database(settings)).connect() as connection:
+        assert connection.execute("select trips from warehouse.rejections order by trips").fetchall() == [(1,), (2,)]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 8 MB, where this machine lets us make one."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place]).returncode:
+        pytest.skip("only root can make a small disk")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)  # lazily: the JVM may still hold a file open
+
+
+def test_a_disk_that_fills_while_spark_writes(small_disk, spark, tlc_folder):
+    source, lake = Source(str(tlc_folder)), Lake(small_disk)
+    bring(lake, source, "green", "2023-01")
+    clean_month(spark, lake, "2023-01")
+    before = lake.manifest("2023-01")
+    left = shutil.disk_usage(small_disk).free
+    (small_disk / "other people's data").write_bytes(b"x" * (left - 300_000))
+    with pytest.raises(DiskFullError, match=r"2023-01 was not made: no space left below .*small/lake; free some"):
+        clean_month(spark, lake, "2023-01")
+    assert lake.manifest("2023-01") == before
+    (small_disk / "other people's data").unlink()
+    assert clean_month(spark, lake, "2023-01").silver_rows == before["rows"]["green"]["silver"]
