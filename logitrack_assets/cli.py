@@ -123,15 +123,18 @@ def check(
 
 @app.command()
 def clean(
-    days: Annotated[int | None, typer.Option(min=0, help="Age in days of what goes [LOGITRACK_KEEP_RUNS_DAYS]")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=0, help="Age in days of runs that go [LOGITRACK_KEEP_RUNS_DAYS]")
+    ] = None,
 ) -> None:
-    """Remove old runs and their logs; the newest materialisation of everything stays."""
+    """Remove old runs and their logs, and old requests to the service; newest materialisations stay."""
     settings = _prepared()
     from datetime import UTC, datetime, timedelta
 
     from dagster import DagsterInstance
 
-    from logitrack_assets.automation.housekeeping import remove_old_runs
+    from logitrack_assets.automation.housekeeping import remove_old_requests, remove_old_runs
+    from logitrack_assets.database import database_url, migrate
     from logitrack_assets.definitions import defs
 
     before = datetime.now(UTC) - timedelta(days=settings.keep_runs_days if days is None else days)
@@ -139,6 +142,10 @@ def clean(
     with DagsterInstance.get() as instance:
         removed = remove_old_runs(instance, before, Path(os.environ["LOGITRACK_COMPUTE_LOGS"]), checks)
     console.print(f"{removed} runs from before {before:%Y-%m-%d} removed.", highlight=False)
+    before = datetime.now(UTC) - timedelta(days=settings.keep_requests_days)
+    migrate(database_url(settings))
+    gone = sum(remove_old_requests(database_url(settings), before).values())
+    console.print(f"{gone} logged requests from before {before:%Y-%m-%d} removed.", highlight=False)
 
 
 @app.command()

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     keep_runs_days: int = Field(
         180, ge=1, description="Days that finished runs and their logs are kept; newest materialisations stay."
     )
+    keep_requests_days: int = Field(
+        400, ge=30, description="Days that logged predictions, their outcomes and audit events are kept."
+    )
     secret_key: SecretStr | None = Field(
         None,
         description="Key that signs access tokens, at least 32 bytes; made and kept under the home folder "

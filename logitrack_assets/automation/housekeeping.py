@@ -1,4 +1,6 @@
-"""Old runs and their logs go; the newest materialisation of everything stays, with the run that made it."""
+"""Old runs and their logs go, and old requests to the service; the newest materialisation of everything stays, with
+the run that made it.
+"""
 
 import os
 import shutil
@@ -18,10 +20,16 @@ from dagster import (
     op,
 )
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from sqlalchemy import create_engine, text
 
+from logitrack_assets.database import database_url, migrate
 from logitrack_assets.settings import get_settings
 
 _PAGE = 500
+ROWS_AT_ONCE = 20_000
+"""Rows deleted in one transaction: the service goes on writing meanwhile."""
+
+_REQUESTS = {"predictions": "at", "outcomes": "reported_at", "audit_events": "at"}  # table: when it happened
 
 
 def runs_to_keep(instance: DagsterInstance, checks: Iterable[AssetCheckKey]) -> set[str]:
@@ -49,6 +57,25 @@ def remove_old_runs(
         instance.delete_run(run_id)
         shutil.rmtree(compute_logs / run_id, ignore_errors=True)
     return len(doomed)
+
+
+def remove_old_requests(url: str, before: datetime) -> dict[str, int]:
+    """Deletes logged predictions, outcomes and audit events from before a moment; gives their numbers by table."""
+    engine = create_engine(url)
+    removed = dict.fromkeys(_REQUESTS, 0)
+    for name, at in _REQUESTS.items():
+        some = text(
+            f"delete from service.{name} where ctid = any(array("
+            f"select ctid from service.{name} where {at} < :before order by {at} limit :most))"
+        )
+        while True:
+            with engine.begin() as connection:
+                count = connection.execute(some, {"before": before, "most": ROWS_AT_ONCE}).rowcount
+            removed[name] += count
+            if count < ROWS_AT_ONCE:
+                break
+    engine.dispose()
+    return removed
 
 
 def _materializations(instance: DagsterInstance, key: AssetKey) -> Iterator[tuple[str | None, str]]:
@@ -82,9 +109,22 @@ def remove_old_runs_and_logs(context: OpExecutionContext) -> None:
     context.log.info(f"{removed} runs from before {before:%Y-%m-%d} removed, with their logs")
 
 
-@job(description="Storage does not grow without bound: old runs and their logs are removed.")
+@op(description="Deletes logged predictions, outcomes and audit events older than LOGITRACK_KEEP_REQUESTS_DAYS.")
+def remove_old_requests_to_the_service(context: OpExecutionContext) -> None:
+    settings = get_settings()
+    before = datetime.now(UTC) - timedelta(days=settings.keep_requests_days)
+    url = database_url(settings)
+    migrate(url)
+    removed = remove_old_requests(url, before)
+    context.log.info(
+        ", ".join(f"{count} {name}" for name, count in removed.items()) + f" from before {before:%Y-%m-%d} removed"
+    )
+
+
+@job(description="Storage does not grow without bound: old runs and their logs, and old requests, are removed.")
 def clean_up() -> None:
     remove_old_runs_and_logs()
+    remove_old_requests_to_the_service()
 
 
 clean_up_weekly = ScheduleDefinition(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from dagster import (
     AssetCheckKey,
     AssetCheckResult,
@@ -17,7 +18,9 @@ from dagster import (
     materialize,
     op,
 )
+from sqlalchemy import create_engine, text
 
+from logitrack_assets.automation import housekeeping
 from logitrack_assets.automation.housekeeping import remove_old_runs
 from logitrack_assets.partitions import MONTHS
 
@@ -67,3 +70,20 @@ def test_only_what_is_superseded_is_removed(tmp_path: Path) -> None:
         assert instance.get_materialized_partitions(AssetKey("months")) == {"2019-01", "2019-02"}
         assert all(instance.get_latest_materialization_event(item.key) for item in assets)
         assert remove_old_runs(instance, future, tmp_path, [check]) == 0
+
+
+def test_old_requests_go_and_new_ones_stay(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "ROWS_AT_ONCE", 7)  # several rounds
+    engine = create_engine(database_url)
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        for age in [*range(300, 320), *range(20)]:
+            moment = {"at": now - timedelta(days=age)}
+            connection.execute(text("insert into service.audit_events (at, event) values (:at, 'login')"), moment)
+    removed = housekeeping.remove_old_requests(database_url, now - timedelta(days=100))
+    assert removed == {"predictions": 0, "outcomes": 0, "audit_events": 20}
+    with engine.connect() as connection:
+        left = connection.execute(text("select count(*), min(at) from service.audit_events")).one()
+    engine.dispose()
+    assert left[0] == 20
+    assert left[1] > now - timedelta(days=21)
