@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -36,18 +35,14 @@ from logitrack_assets.eta.training import (
 )
 from logitrack_assets.lake import Lake
 from logitrack_assets.spark import spark_config
-
-
-def memory_gib() -> float:
-    """Resident memory of this process and all that it started, in GiB."""
-    me = psutil.Process()
-    return sum(process.memory_info().rss for process in [me, *me.children(recursive=True)]) / 2**30
+from logitrack_tests.benchmarks.memory import PeakMemory
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=Path(".logitrack"))
     parser.add_argument("--rows", type=int, default=1_800_000)
+    parser.add_argument("--skip-gbt", action="store_true", help="XGBoost alone")
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--driver-memory", default="2g")
     arguments = parser.parse_args()
@@ -69,7 +64,11 @@ def main() -> None:
     asked = collect_sample(in_months(trips, [newest]), rows=30_000, of=census.of_month(newest), seed=1)
     tables = {newest: serving_tables(recipe, census.delays, past[-1])}
     print(f"{census.total(past) * copies:,} rows, {arguments.master}; answered: {month_name(newest)}")
+    memory = PeakMemory()
     for name, forest in (("xgboost", Forest()), ("gbt", replace(GBT, trees=20, depth=5))):
+        if arguments.skip_gbt and forest.estimator == "gbt":
+            continue
+        memory.peak = 0
         began = time.monotonic()
         trained = fit(repeated, lessons, forest, with_distance=True, workers=cores(session))
         seconds = time.monotonic() - began
@@ -78,7 +77,7 @@ def main() -> None:
         found = errors(to_minutes(np.asarray(trained.score(matrix))), known.minutes)
         print(
             f"{name:<8} {seconds:7.1f} s  RMSE {found.rmse_minutes:.3f}  MAE {found.mae_minutes:.3f}  "
-            f"memory afterwards {memory_gib():.1f} GiB"
+            f"peak memory {memory.peak / 1e9:.1f} GB"
         )
     session.stop()
 

@@ -10,7 +10,6 @@ driver and workers over the range. Then the month is loaded into a PostgreSQL of
 import argparse
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +33,7 @@ from logitrack_assets.trips.schema import read_plan
 from logitrack_assets.trips.source import Source, file_name
 from logitrack_assets.warehouse import Warehouse
 from logitrack_tests.benchmarks import bootstrap
+from logitrack_tests.benchmarks.memory import PeakMemory
 
 T = TypeVar("T")
 ZONES = Path(__file__).parents[2] / "logitrack_assets" / "reference" / "zones.csv"
@@ -80,27 +80,6 @@ def clean_with_duckdb(path: Path, month: str, into: Path, threads: int) -> dict[
     counts = connection.execute("select coalesce(rule, 'kept'), count(*) from judged group by 1").fetchall()
     connection.close()
     return dict(counts)
-
-
-class PeakMemory(threading.Thread):
-    """Watches the resident memory of this process and its children, the JVM among them."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak = 0
-        self.start()
-
-    def run(self) -> None:
-        me = psutil.Process()
-        while True:
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak = max(self.peak, total)
-            time.sleep(0.2)
 
 
 def cpu_seconds() -> float:
