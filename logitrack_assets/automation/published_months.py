@@ -74,7 +74,8 @@ def months_due(
         if receipt is not None and version in (receipt.get("etag"), f"{receipt.get('bytes')} bytes"):
             continue
         before = launched.get(f"{fleet}/{month}")
-        if before and before.etag == version and now - datetime.fromisoformat(before.at) < ASK_AGAIN_AFTER:
+        # Either way: a clock that was set back must not keep a month waiting until it has caught up.
+        if before and before.etag == version and abs(now - datetime.fromisoformat(before.at)) < ASK_AGAIN_AFTER:
             continue
         due.setdefault(month, {})[fleet] = version
     return due

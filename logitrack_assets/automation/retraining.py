@@ -143,7 +143,7 @@ def retrain_when_due(context: SensorEvaluationContext) -> RunRequest | SkipReaso
     if all(reason.urgent for reason in due):
         last = last_training(context.instance)
         cool_down = timedelta(hours=settings.retrain_cooldown_hours)
-        if last is not None and datetime.now(UTC) - last < cool_down:
+        if last is not None and abs(datetime.now(UTC) - last) < cool_down:  # either way: clocks are set back
             return SkipReason(f"{due[0].reason}; cooling down until {last + cool_down:%Y-%m-%d %H:%M} UTC.")
     return RunRequest(
         run_key=_key("retrain", [reason.key for reason in due]),

@@ -108,6 +108,12 @@ def eta_drift(context: AssetExecutionContext, spark: SparkResource) -> Materiali
             said = {
                 "outcome": MetadataValue.text("; ".join(drifted[month]) or "The month is like those before it."),
                 "model_version": MetadataValue.text(artefact.version),
+                # Numbers of their own: Dagster charts them over the months.
+                **{
+                    f"{f.fleet}/{f.measure}": MetadataValue.float(f.value)
+                    for f in findings
+                    if not f.measure.startswith("psi")
+                },
                 "findings": MetadataValue.md(table(("fleet", "measure", "value", "threshold", "drifted"), rows)),
             }
         context.add_asset_metadata(said, partition_key=month)

@@ -21,6 +21,7 @@ from logitrack_assets import warehouse as warehouse_module
 from logitrack_assets.database import database_url as embedded_database
 from logitrack_assets.database import migrate
 from logitrack_assets.lake import Lake
+from logitrack_assets.partitions import month_range
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips import checks, rollups
@@ -163,6 +164,28 @@ def test_a_range_with_a_bad_and_a_missing_month_keeps_the_good_ones(house, tlc_f
     house.publish(tlc_folder / "trip-data" / file_name("green", "2023-02"), spoilt.name)
     assert house.run("2023-02").success
     assert house.done("trip_stats") == set(GREEN_MONTHS)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_all_green_months_that_there_are_in_one_range(house, tlc_folder):
+    there = sorted(
+        path.stem[-7:] for path in (tlc_folder / "trip-data").glob("green_*.parquet") if path.stem[-7:] >= "2023"
+    )
+    assert len(there) >= 10
+    for month in there:
+        house.publish(tlc_folder / "trip-data" / file_name("green", month), file_name("green", month))
+    result = house.run(there[0], there[-1])
+    absent = [month for month in month_range(there[0], there[-1]) if month not in there]
+    told = failure(result)
+    assert all(f"[{month}] {month} is not published (yet)" in told for month in absent)
+    assert f"{len(there)} other months are published" in told
+    for month in there:
+        expected = counted_by_duckdb(tlc_folder / "trip-data" / file_name("green", month), month)
+        counts = house.lake.manifest(month)["rows"]["green"]
+        assert (counts["silver"], counts["rejected"]) == (expected.pop(None), expected)
+    loaded = house.ask("select month, sum(trips) from warehouse.trip_stats_hour group by month order by month")
+    assert dict(loaded) == {month: house.lake.manifest(month)["rows"]["green"]["silver"] for month in there}
 
 
 def test_a_republished_month_changes_its_own_data_version_and_no_other(house, tlc_folder):

@@ -1,0 +1,147 @@
+"""What happens at night: the daemon is killed, a second one is started by mistake, PostgreSQL goes away for a moment.
+
+Runs are queued as schedules and the UI queue them; what counts is that each month is made once and none is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from logitrack_assets.lake import Lake
+from logitrack_tests.conftest import REPOSITORY
+from logitrack_tests.end_to_end.conftest import Installation
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+MONTHS = ("2023-01", "2023-02", "2023-03")
+
+
+class Dagster:
+    """Dagster's own commands, as `logitrack env` lets one use them, on one home folder."""
+
+    def __init__(self, installation: Installation, source: Path) -> None:
+        self._home = installation
+        settings = {"LOGITRACK_TLC_URL": str(source), "LOGITRACK_FLEETS": "green"}
+        told = installation.run("env", **settings).stdout
+        exported = (line.removeprefix("export ").partition("=") for line in told.splitlines())
+        self._environment = installation.environment(
+            **settings, **{name: value.strip("'") for name, _, value in exported}
+        )
+        self.daemons: list[subprocess.Popen[bytes]] = []
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", *arguments, "-w", str(REPOSITORY / "workspace.yaml")]
+
+    def daemon(self) -> subprocess.Popen[bytes]:
+        with (self._home.home / f"daemon-{len(self.daemons)}.log").open("wb") as log:
+            command = self._command("dagster._daemon", "run", "--log-level", "warning")
+            process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=REPOSITORY)
+        self.daemons.append(process)
+        return process
+
+    def queue(self, month: str) -> None:
+        tags = json.dumps({"dagster/partition": month})
+        command = self._command("dagster", "job", "launch", "-j", "ingest_month", "--tags", tags)
+        said = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stderr
+
+    def states(self) -> dict[str, str]:
+        """Month to the state of its newest run."""
+        told = self._home.query("select partition || ' ' || status from runs order by id")
+        return dict(row.split(" ", 1) for row in told)
+
+    def runs(self) -> int:
+        return int(self._home.query("select count(*) from runs")[0])
+
+    def until(self, wanted: dict[str, set[str]], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not all(self.states().get(month) in states for month, states in wanted.items()):
+            assert time.monotonic() < deadline, f"{self.states()} and not {wanted}"
+            time.sleep(1)
+
+
+@pytest.fixture
+def dagster(tmp_path: Path, tlc_folder: Path) -> Iterator[Dagster]:
+    source = tmp_path / "source" / "trip-data"
+    source.mkdir(parents=True)
+    for month in MONTHS:
+        name = f"green_tripdata_{month}.parquet"
+        shutil.copyfile(tlc_folder / "trip-data" / name, source / name)
+    installation = Installation(tmp_path / "home")
+    (tmp_path / "home").mkdir()
+    # Whoever holds the embedded server keeps it for all, as a server of one's own would stay.
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from logitrack_assets.database import database_url, migrate; "
+         "from logitrack_assets.settings import get_settings; migrate(database_url(get_settings())); "
+         "print('up', flush=True); sys.stdin.readline()"],
+        env=installation.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "up\n"
+    dagster = Dagster(installation, source.parent)
+    yield dagster
+    for process in dagster.daemons:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+    holder.communicate("\n", timeout=60)
+    for process in installation.processes():  # workers of the daemon that was killed
+        process.kill()
+
+
+def _made_once(dagster: Dagster, lake: Lake) -> None:
+    assert lake.silver_months() == list(MONTHS)
+    for month in MONTHS:
+        manifest = lake.manifest(month)
+        assert manifest is not None
+        count = f"select sum(trips) from warehouse.trip_stats_hour where month = '{month}'"
+        assert dagster._home.query(count) == [str(manifest["rows"]["green"]["silver"])]
+    assert not list((lake.root / ".staging").glob("month-*")), "nothing half made is left"
+
+
+def test_a_killed_daemon_and_two_daemons_by_mistake(dagster: Dagster, tmp_path: Path) -> None:
+    first = dagster.daemon()
+    for month in MONTHS:
+        dagster.queue(month)
+    dagster.until({MONTHS[0]: {"STARTED"}}, seconds=120)
+    first.kill()
+    first.wait()
+    # Two are started in its place. The killed one's run either ends well or is found dead; the queue is not blocked.
+    dagster.daemon()
+    dagster.daemon()
+    ended = {"SUCCESS", "FAILURE"}
+    dagster.until({MONTHS[0]: ended, MONTHS[1]: {"SUCCESS"}, MONTHS[2]: {"SUCCESS"}}, seconds=500)
+    assert dagster.runs() == len(MONTHS), "nothing was launched twice"
+    if dagster.states()[MONTHS[0]] == "FAILURE":  # found dead: what one does then is to run it again
+        dagster.queue(MONTHS[0])
+        dagster.until({MONTHS[0]: {"SUCCESS"}}, seconds=240)
+    _made_once(dagster, Lake(tmp_path / "home"))
+
+
+def test_postgresql_restarted_in_the_middle_of_runs(dagster: Dagster, tmp_path: Path) -> None:
+    dagster.daemon()
+    for month in MONTHS:
+        dagster.queue(month)
+    dagster.until({MONTHS[0]: {"STARTED"}}, seconds=120)
+    server = psutil.Process(int((tmp_path / "home" / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+    os.kill(server.pid, signal.SIGINT)  # a fast shutdown: every connection is cut
+    psutil.wait_procs([server], timeout=30)
+    time.sleep(2)
+    dagster.states()  # asking starts it again
+    dagster.until({key: {"SUCCESS", "FAILURE"} for key in MONTHS}, seconds=500)
+    assert dagster.runs() == len(MONTHS)
+    for month in [month for month, state in dagster.states().items() if state == "FAILURE"]:
+        dagster.queue(month)
+    dagster.until({key: {"SUCCESS"} for key in MONTHS}, seconds=240)
+    _made_once(dagster, Lake(tmp_path / "home"))
