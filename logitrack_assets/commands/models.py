@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from logitrack_assets.eta.artefact import CARD
+from logitrack_assets.eta.artefact import CARD, ArtefactError
 from logitrack_assets.eta.models import ModelStore
 from logitrack_assets.settings import Settings
 
@@ -20,6 +20,10 @@ def print_versions(settings: Settings, console: Console) -> None:
         through = manifest.trained_through if manifest else "?"
         fleets = ", ".join(manifest.fleets) if manifest else "?"
         table.add_row(version, through, fleets, state, reason)
+    try:
+        _models(settings).champion()
+    except ArtefactError as error:
+        console.print(f"[red]{error}[/]", highlight=False)
     console.print(table if table.row_count else "No model yet: `logitrack materialize --months …` makes one.")
 
 

@@ -138,7 +138,10 @@ class ModelStore:
         try:
             return Champion.model_validate_json(text)
         except ValidationError:
-            raise ArtefactError(f"The champion pointer {self.champion_file} is unreadable.") from None
+            raise ArtefactError(
+                f"The champion pointer {self.champion_file} is unreadable: "
+                "`logitrack model promote VERSION --reason …` writes it anew."
+            ) from None
 
     def promote(self, version: str, *, by: str, reason: str) -> Champion:
         """Makes a version the champion, after it was loaded and answered; writes the pointer in one rename.
@@ -175,7 +178,10 @@ class ModelStore:
                 champions.append(Champion.model_validate_json(line))
             except ValidationError:
                 continue  # the torn last line of a writer that was killed; the pointer itself is whole
-        current = self.champion()
+        try:
+            current = self.champion()
+        except ArtefactError:  # somebody else wrote into it; promoting mends it, so that must not stumble over it
+            current = None
         if current is not None and (not champions or champions[-1] != current):
             champions.append(current)
         return champions
@@ -205,8 +211,11 @@ class ModelStore:
         return Rejection.model_validate_json(text)
 
     def listed(self) -> list[Listed]:
-        """All versions with their state, newest first."""
-        champion = self.champion()
+        """All versions with their state, newest first; none is champion while the pointer is unreadable."""
+        try:
+            champion = self.champion()
+        except ArtefactError:
+            champion = None
         reasons = {entry.version: entry.reason for entry in self.history()}
         rows = []
         for version in reversed(self.versions()):

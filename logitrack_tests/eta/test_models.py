@@ -151,6 +151,19 @@ def test_promoters_at_once_leave_one_whole_pointer_and_a_whole_history(models):
     assert [entry.previous for entry in history[1:]] == [entry.version for entry in history[:-1]]
 
 
+def test_a_pointer_that_somebody_wrote_into_is_named_and_promoting_mends_it(models):
+    first, second = publish(models, zones=10.0), publish(models, zones=11.0)
+    for version in (first, second):
+        models.promote(version, by="ada", reason="good")
+    models.champion_file.write_text('{"version": "')
+    with pytest.raises(ArtefactError, match=r"unreadable: `logitrack model promote VERSION --reason …` writes it anew"):
+        models.champion()
+    assert {row.status for row in models.listed()} == {"former champion"}
+    assert models.rollback(by="ada", reason="torn").version == first
+    assert models.champion().version == first
+    assert [entry.version for entry in models.history()] == [first, second, first]
+
+
 def test_a_rejected_candidate_stays_visible_with_all_its_reasons(models):
     good, bad = publish(models, zones=10.0), publish(models, zones=11.0)
     models.promote(good, by="ada", reason="first")
