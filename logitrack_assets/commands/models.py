@@ -6,7 +6,7 @@ import getpass
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.table import Table
+from rich.table import Column, Table
 
 from logitrack_assets.eta.artefact import CARD, ArtefactError
 from logitrack_assets.eta.models import ModelStore
@@ -15,7 +15,9 @@ from logitrack_assets.settings import Settings
 
 def print_versions(settings: Settings, console: Console) -> None:
     """A line a version, newest first: what it was made of and what became of it."""
-    table = Table("version", "trained through", "fleets", "state", "why", box=None, pad_edge=False)
+    # Whole, whatever the terminal's width: it is what one types to promote it.
+    name = Column("version", no_wrap=True, min_width=22)
+    table = Table(name, "trained through", "fleets", "state", "why", box=None, pad_edge=False)
     for version, manifest, state, reason in _models(settings).listed():
         through = manifest.trained_through if manifest else "?"
         fleets = ", ".join(manifest.fleets) if manifest else "?"
