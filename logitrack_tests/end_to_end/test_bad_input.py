@@ -82,5 +82,6 @@ def test_months_that_are_missing_broken_or_good(fresh: Installation, tlc_folder:
     assert not (lake / "bronze" / "yellow" / "2019-02").exists()
 
 
+@pytest.mark.long  # three attempts with pauses between them, as on a bad night
 def test_a_source_that_is_not_there(fresh: Installation) -> None:
     _refused(fresh, "materialize", "--months", "2019-01", says="source is down", LOGITRACK_TLC_URL="http://127.0.0.1:9")
