@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -11,6 +12,13 @@ from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.artefact import Manifest
 
 EXPERIMENT = "logitrack-eta"
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+"""How long an absent server holds up a finished training, unless the environment says otherwise: MLflow's own defaults
+come to more than four minutes."""
 
 
 def wanted() -> bool:
@@ -22,14 +30,25 @@ def log_candidate(manifest: Manifest, folder: Path, plots: dict[str, Figure]) ->
     """Writes a version's parameters, metrics, plots and files as one MLflow run; returns the run's id.
 
     Raises:
-        LogitrackError: MLflow is asked for and not installed.
+        LogitrackError: MLflow is asked for and not installed, or its server did not take the run. Neither is a reason
+            to lose a model.
     """
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     try:
         import mlflow
     except ImportError:
         raise LogitrackError(
             "MLFLOW_TRACKING_URI is set but MLflow is not installed: install logitrack with its extra `mlflow`."
         ) from None
+    try:
+        return _log(mlflow, manifest, folder, plots)
+    except (mlflow.MlflowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LogitrackError(f"MLflow did not take {manifest.version}: {reason[:300]}") from error
+
+
+def _log(mlflow: Any, manifest: Manifest, folder: Path, plots: dict[str, Figure]) -> str:
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=manifest.version) as run:
         forest = manifest.recipe["forest"]
