@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import uvicorn
@@ -31,6 +32,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     forget_dead_services(settings.home)
+    # uvicorn hands the signal on once everything is answered; an orderly exit lets the embedded server be stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "logitrack_service.app:create_app",
         factory=True,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -168,6 +169,15 @@ def test_stopping_finishes_what_was_begun_and_stores_it(service: RunningService,
         count = text("select count(*) from service.predictions where prediction_id = any(cast(:ids as uuid[]))")
         assert connection.scalar(count, {"ids": ids}) == 10_000
     engine.dispose()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_service_that_is_told_to_end_takes_the_embedded_server_with_it(tmp_path: Path, workers: int):
+    promote_model(tmp_path)
+    with running(tmp_path, workers=workers) as service:
+        server = psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+        assert service.stop() == 0
+    assert not psutil.wait_procs([server], timeout=10)[1]
 
 
 def test_without_a_sound_key_it_does_not_start(tmp_path: Path):
