@@ -11,18 +11,26 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pyspark.sql import SparkSession
+import onnxruntime
+from numpy.typing import NDArray
+from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.regression import GBTRegressor
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logitrack_assets.eta.delays import month_name
 from logitrack_assets.eta.evaluation import errors
-from logitrack_assets.eta.recipe import GBT, RECIPES, Forest
+from logitrack_assets.eta.features import FEATURES
+from logitrack_assets.eta.forests import from_spark_gbt
+from logitrack_assets.eta.recipe import RECIPES, Forest
 from logitrack_assets.eta.training import (
+    TARGET,
     Lessons,
+    Trained,
     collect_sample,
     cores,
     features_of,
@@ -32,10 +40,24 @@ from logitrack_assets.eta.training import (
     silver_trips,
     take_census,
     to_minutes,
+    training_frame,
 )
 from logitrack_assets.lake import Lake
 from logitrack_assets.spark import spark_config
 from logitrack_tests.benchmarks.memory import PeakMemory
+
+
+def plain_gbt(frame: DataFrame) -> Trained:
+    """MLlib's trees as one gets them: `GBTRegressor(maxIter=20, maxDepth=5)`."""
+    assembled = VectorAssembler(inputCols=list(FEATURES), outputCol="features").transform(frame)
+    estimator = GBTRegressor(featuresCol="features", labelCol=TARGET, maxIter=20, maxDepth=5, seed=1)
+    graph = from_spark_gbt(estimator.fit(assembled.select("features", TARGET)))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def score(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        return session.run(None, {session.get_inputs()[0].name: matrix})[0].reshape(-1).astype(np.float64)
+
+    return Trained(graph, score)
 
 
 def main() -> None:
@@ -65,12 +87,16 @@ def main() -> None:
     tables = {newest: serving_tables(recipe, census.delays, past[-1])}
     print(f"{census.total(past) * copies:,} rows, {arguments.master}; answered: {month_name(newest)}")
     memory = PeakMemory()
-    for name, forest in (("xgboost", Forest()), ("gbt", replace(GBT, trees=20, depth=5))):
-        if arguments.skip_gbt and forest.estimator == "gbt":
-            continue
+    estimators: dict[str, Callable[[], Trained]] = {
+        "xgboost": lambda: fit(repeated, lessons, Forest(), with_distance=True, workers=cores(session)),
+        "gbt": lambda: plain_gbt(training_frame(repeated, lessons, partitions=cores(session), with_distance=True)),
+    }
+    if arguments.skip_gbt:
+        del estimators["gbt"]
+    for name, train in estimators.items():
         memory.peak = 0
         began = time.monotonic()
-        trained = fit(repeated, lessons, forest, with_distance=True, workers=cores(session))
+        trained = train()
         seconds = time.monotonic() - began
         known = asked.take(asked.batch.distance_miles > 0)
         matrix, _ = features_of(known, tables, with_distance=True)

@@ -61,6 +61,14 @@ class Dagster:
         told = self._home.query("select partition || ' ' || status from runs order by id")
         return dict(row.split(" ", 1) for row in told)
 
+    def workers(self) -> list[psutil.Process]:
+        """The processes that carry out runs: children of the code server."""
+        return [
+            process
+            for process in self._home.processes()
+            if "spawn_main" in " ".join(process.cmdline()) and "grpc" in " ".join(process.parent().cmdline())
+        ]
+
     def runs(self) -> int:
         return int(self._home.query("select count(*) from runs")[0])
 
@@ -144,4 +152,20 @@ def test_postgresql_restarted_in_the_middle_of_runs(dagster: Dagster, tmp_path: 
     for month in [month for month, state in dagster.states().items() if state == "FAILURE"]:
         dagster.queue(month)
     dagster.until({key: {"SUCCESS"} for key in MONTHS}, seconds=240)
+    _made_once(dagster, Lake(tmp_path / "home"))
+
+
+def test_a_killed_worker_ends_as_a_failure_and_the_next_run_is_not_blocked(dagster: Dagster, tmp_path: Path) -> None:
+    dagster.daemon()
+    for month in MONTHS:
+        dagster.queue(month)
+    dagster.until({MONTHS[0]: {"STARTED"}}, seconds=120)
+    (worker,) = dagster.workers()
+    worker.kill()
+    killed_at = time.monotonic()
+    dagster.until({MONTHS[0]: {"FAILURE"}}, seconds=180)
+    assert time.monotonic() - killed_at < 180
+    dagster.until({MONTHS[1]: {"SUCCESS"}, MONTHS[2]: {"SUCCESS"}}, seconds=400)
+    dagster.queue(MONTHS[0])
+    dagster.until({MONTHS[0]: {"SUCCESS"}}, seconds=240)
     _made_once(dagster, Lake(tmp_path / "home"))
