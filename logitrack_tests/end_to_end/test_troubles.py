@@ -33,7 +33,11 @@ class Dagster:
 
     def __init__(self, installation: Installation, source: Path) -> None:
         self._home = installation
-        settings = {"LOGITRACK_TLC_URL": str(source), "LOGITRACK_FLEETS": "green"}
+        settings = {
+            "LOGITRACK_TLC_URL": str(source),
+            "LOGITRACK_FLEETS": "green",
+            "LOGITRACK_RETRAIN_INTERVAL_SECONDS": "3600",  # no training in between: it is about months here
+        }
         told = installation.run("env", **settings).stdout
         exported = (line.removeprefix("export ").partition("=") for line in told.splitlines())
         self._environment = installation.environment(
