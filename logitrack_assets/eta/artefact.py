@@ -326,7 +326,6 @@ class Artefact:
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
         self._fleet_known = np.array([fleet in manifest.fleets for fleet in FLEETS])
-        self._few = tables.support < EXTRAPOLATING_BELOW
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> Self:

@@ -178,10 +178,7 @@ class ModelStore:
                 champions.append(Champion.model_validate_json(line))
             except ValidationError:
                 continue  # the torn last line of a writer that was killed; the pointer itself is whole
-        try:
-            current = self.champion()
-        except ArtefactError:  # somebody else wrote into it; promoting mends it, so that must not stumble over it
-            current = None
+        current = self._readable_champion()
         if current is not None and (not champions or champions[-1] != current):
             champions.append(current)
         return champions
@@ -212,10 +209,7 @@ class ModelStore:
 
     def listed(self) -> list[Listed]:
         """All versions with their state, newest first; none is champion while the pointer is unreadable."""
-        try:
-            champion = self.champion()
-        except ArtefactError:
-            champion = None
+        champion = self._readable_champion()
         reasons = {entry.version: entry.reason for entry in self.history()}
         rows = []
         for version in reversed(self.versions()):
@@ -234,6 +228,13 @@ class ModelStore:
             else:
                 rows.append(Listed(version, manifest, "candidate", ""))
         return rows
+
+    def _readable_champion(self) -> Champion | None:
+        """None for a pointer that somebody wrote into, too: promoting mends it, and must not stumble over it."""
+        try:
+            return self.champion()
+        except ArtefactError:
+            return None
 
     def _point_to(self, version: str, *, by: str, reason: str) -> Champion:
         if not reason.strip():

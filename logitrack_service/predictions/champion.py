@@ -21,9 +21,9 @@ log = structlog.get_logger("logitrack.model")
 audit_log = structlog.get_logger("logitrack.audit")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Serving:
-    """A model that answers, and how it came to."""
+    """A model that answers, and how it came to. One loaded again is another."""
 
     artefact: Artefact
     champion: Champion

@@ -30,8 +30,7 @@ class Gathering:
     def __init__(self, log: PredictionLog) -> None:
         self._log = log
         # By model as well: one that is swapped in meanwhile answers only what was asked after it.
-        self._waiting: defaultdict[tuple[int, float], list[_Asked]] = defaultdict(list)
-        self._servings: dict[int, Serving] = {}
+        self._waiting: defaultdict[tuple[Serving, float], list[_Asked]] = defaultdict(list)
 
     async def ask(self, serving: Serving, question: Question, account_id: int) -> Prediction:
         """The answer to a question; it is in the log's queue by then."""
@@ -39,17 +38,15 @@ class Gathering:
         if not self._waiting:
             loop.call_soon(self._answer_all)
         asked = _Asked(question, account_id, loop.create_future())
-        self._servings[id(serving)] = serving
-        self._waiting[id(serving), question.level].append(asked)
+        self._waiting[serving, question.level].append(asked)
         return await asked.answer
 
     def _answer_all(self) -> None:
-        waiting, servings = self._waiting, self._servings
-        self._waiting, self._servings = defaultdict(list), {}
+        waiting, self._waiting = self._waiting, defaultdict(list)
         for (serving, level), group in waiting.items():
             try:
                 answers, logged = scoring.answer_questions(
-                    servings[serving],
+                    serving,
                     [asked.question for asked in group],
                     [asked.account_id for asked in group],
                     level=level,

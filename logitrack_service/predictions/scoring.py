@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -120,15 +120,11 @@ def answer_questions(
             model_version=version,
             trained_through=trained_through,
         )
-        for question, moment, prediction_id, minutes, low, high, support, extrapolating, miles, given in zip(
+        for question, moment, prediction_id, (minutes, low, high, support, extrapolating), miles, given in zip(
             questions,
             moments,
             ids,
-            _list(scored.minutes),
-            _list(scored.low),
-            _list(scored.high),
-            scored.support.tolist(),
-            scored.extrapolating.tolist(),
+            _rows(scored),
             _list(scored.distance_used_miles),
             scored.distance_given.tolist(),
             strict=True,
@@ -166,16 +162,8 @@ def answer_batch(
         batch = trips_of(trips, moments)
         scored = predict(serving, batch, level=level, kind="batch")
         ids = new_ids(len(trips))
-        for place, prediction_id, moment, minutes, low, high, support, extrapolating in zip(
-            places,
-            ids,
-            moments,
-            _list(scored.minutes),
-            _list(scored.low),
-            _list(scored.high),
-            scored.support.tolist(),
-            scored.extrapolating.tolist(),
-            strict=True,
+        for place, prediction_id, moment, (minutes, low, high, support, extrapolating) in zip(
+            places, ids, moments, _rows(scored), strict=True
         ):
             results[place] = RowAnswer(
                 prediction_id,
@@ -248,6 +236,18 @@ def leave_by(departures: Sequence[Departure], arrive_by: datetime) -> datetime |
     """The latest departure that arrives in time with the wanted probability."""
     in_time = [departure.pickup_at for departure in departures if departure.arrival_by <= arrive_by]
     return max(in_time, default=None)
+
+
+def _rows(scored: Predictions) -> Iterator[tuple[float, float, float, int, bool]]:
+    """Minutes, low, high, support and whether it extrapolates, for each trip, as a person is told them."""
+    return zip(
+        _list(scored.minutes),
+        _list(scored.low),
+        _list(scored.high),
+        scored.support.tolist(),
+        scored.extrapolating.tolist(),
+        strict=True,
+    )
 
 
 def _list(values: NDArray[Any]) -> list[float]:

@@ -32,7 +32,7 @@ class Dagster:
     """Dagster's own commands, as `logitrack env` lets one use them, on one home folder."""
 
     def __init__(self, installation: Installation, source: Path) -> None:
-        self._home = installation
+        self.installation = installation
         settings = {
             "LOGITRACK_TLC_URL": str(source),
             "LOGITRACK_FLEETS": "green",
@@ -49,7 +49,7 @@ class Dagster:
         return [sys.executable, "-m", *arguments, "-w", str(REPOSITORY / "workspace.yaml")]
 
     def daemon(self) -> subprocess.Popen[bytes]:
-        with (self._home.home / f"daemon-{len(self.daemons)}.log").open("wb") as log:
+        with (self.installation.home / f"daemon-{len(self.daemons)}.log").open("wb") as log:
             command = self._command("dagster._daemon", "run", "--log-level", "warning")
             process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=REPOSITORY)
         self.daemons.append(process)
@@ -61,21 +61,29 @@ class Dagster:
         said = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         assert said.returncode == 0, said.stderr
 
+    def begin(self) -> subprocess.Popen[bytes]:
+        """A daemon with all months queued, at work on the first."""
+        daemon = self.daemon()
+        for month in MONTHS:
+            self.queue(month)
+        self.until({MONTHS[0]: {"STARTED"}}, seconds=120)
+        return daemon
+
     def states(self) -> dict[str, str]:
         """Month to the state of its newest run."""
-        told = self._home.query(f"select partition || ' ' || status {MONTHLY} order by id")
+        told = self.installation.query(f"select partition || ' ' || status {MONTHLY} order by id")
         return dict(row.split(" ", 1) for row in told)
 
     def workers(self) -> list[psutil.Process]:
         """The processes that carry out runs: children of the code server."""
         return [
             process
-            for process in self._home.processes()
+            for process in self.installation.processes()
             if "spawn_main" in " ".join(process.cmdline()) and "grpc" in " ".join(process.parent().cmdline())
         ]
 
     def runs(self) -> int:
-        return int(self._home.query(f"select count(*) {MONTHLY}")[0])
+        return int(self.installation.query(f"select count(*) {MONTHLY}")[0])
 
     def until(self, wanted: dict[str, set[str]], seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -119,15 +127,12 @@ def _made_once(dagster: Dagster, lake: Lake) -> None:
         manifest = lake.manifest(month)
         assert manifest is not None
         count = f"select sum(trips) from warehouse.trip_stats_hour where month = '{month}'"
-        assert dagster._home.query(count) == [str(manifest["rows"]["green"]["silver"])]
+        assert dagster.installation.query(count) == [str(manifest["rows"]["green"]["silver"])]
     assert not list((lake.root / ".staging").glob("month-*")), "nothing half made is left"
 
 
 def test_a_killed_daemon_and_two_daemons_by_mistake(dagster: Dagster, tmp_path: Path) -> None:
-    first = dagster.daemon()
-    for month in MONTHS:
-        dagster.queue(month)
-    dagster.until({MONTHS[0]: {"STARTED"}}, seconds=120)
+    first = dagster.begin()
     first.kill()
     first.wait()
     # Two are started in its place. The killed one's run either ends well or is found dead; the queue is not blocked.
@@ -143,10 +148,7 @@ def test_a_killed_daemon_and_two_daemons_by_mistake(dagster: Dagster, tmp_path: 
 
 
 def test_postgresql_restarted_in_the_middle_of_runs(dagster: Dagster, tmp_path: Path) -> None:
-    dagster.daemon()
-    for month in MONTHS:
-        dagster.queue(month)
-    dagster.until({MONTHS[0]: {"STARTED"}}, seconds=120)
+    dagster.begin()
     server = psutil.Process(int((tmp_path / "home" / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
     os.kill(server.pid, signal.SIGINT)  # a fast shutdown: every connection is cut
     psutil.wait_procs([server], timeout=30)
@@ -161,10 +163,7 @@ def test_postgresql_restarted_in_the_middle_of_runs(dagster: Dagster, tmp_path: 
 
 
 def test_a_killed_worker_ends_as_a_failure_and_the_next_run_is_not_blocked(dagster: Dagster, tmp_path: Path) -> None:
-    dagster.daemon()
-    for month in MONTHS:
-        dagster.queue(month)
-    dagster.until({MONTHS[0]: {"STARTED"}}, seconds=120)
+    dagster.begin()
     (worker,) = dagster.workers()
     worker.kill()
     killed_at = time.monotonic()
