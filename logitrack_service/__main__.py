@@ -11,6 +11,7 @@ from logitrack_assets.database import DatabaseError, database_url, wait_for_data
 from logitrack_assets.settings import SettingsError, get_settings
 from logitrack_service.analytics.analyst import analyst_login
 from logitrack_service.auth.keys import load_keys
+from logitrack_service.operations.answers import WholeAnswers
 from logitrack_service.operations.logs import configure_logs
 from logitrack_service.operations.metrics import forget_dead_services
 from logitrack_service.operations.schema import prepare_database
@@ -41,6 +42,7 @@ def main() -> int:
         port=settings.service_port,
         workers=own_settings.service_workers,
         log_config=None,
+        http=WholeAnswers,
         access_log=False,
         server_header=False,
         proxy_headers=bool(own_settings.trusted_proxies),

@@ -58,6 +58,8 @@ LEVEL_MIN, LEVEL_MAX = 0.5, 0.95
 DEFAULT_LEVEL = 0.8
 
 
+MOST_LEVELS = 50  # whose intervals are remembered, 9 kB each; hardly anybody asks for more than three
+
 MANY_ROWS = 2_000
 """From here on a batch is spread over the cores; below that, starting threads costs what it saves."""
 
@@ -326,6 +328,7 @@ class Artefact:
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
         self._fleet_known = np.array([fleet in manifest.fleets for fleet in FLEETS])
+        self._shares_of_level: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> Self:
@@ -398,21 +401,30 @@ class Artefact:
             raise ValueError(f"level must be between {LEVEL_MIN} and {LEVEL_MAX}, not {level}")
         minutes = self.minutes(trips)
         groups = interval_group(trips, minutes)
-        tail = (1 - level) / 2
-        low = minutes * np.exp(self.intervals.at(groups, tail))
-        high = minutes * np.exp(self.intervals.at(groups, 1 - tail))
+        low_share, high_share = self._shares(level)
         support = self.tables.support[trips.pickup_zone, trips.dropoff_zone]
         known = trips.distance_miles > 0
         return Predictions(
             minutes=minutes,
-            low=np.minimum(low, minutes),
-            high=np.maximum(high, minutes),
+            low=minutes * low_share[groups],
+            high=minutes * high_share[groups],
             level=level,
             support=support,
             extrapolating=(support < EXTRAPOLATING_BELOW) | ~self._fleet_known[trips.fleet],
             distance_used_miles=np.where(known, trips.distance_miles, np.float32(np.nan)),
             distance_given=known,
         )
+
+    def _shares(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ends of the interval as shares of the expected minutes, by group; around it, so at most and at least 1."""
+        known = self._shares_of_level.get(level)
+        if known is None:
+            tail, groups = (1 - level) / 2, np.arange(len(self.intervals.row_of_group))
+            low, high = (np.exp(self.intervals.at(groups, probability)) for probability in (tail, 1 - tail))
+            known = np.minimum(low, 1.0), np.maximum(high, 1.0)
+            if len(self._shares_of_level) < MOST_LEVELS:
+                self._shares_of_level[level] = known
+        return known
 
     def quantiles(self, trips: TripBatch, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Minutes that a trip stays below with each probability, float64 (len(trips), len(probabilities)).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -52,9 +53,14 @@ def configure_logs(level: str) -> None:
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Blanks whatever is named like a secret: the last fence, for nothing secret should get here."""
     for name in event:
-        if any(secret in name.lower() for secret in SECRET_NAMES):
+        if _is_secret(name):
             event[name] = "[hidden]"
     return event
+
+
+@lru_cache(maxsize=1_000)
+def _is_secret(name: str) -> bool:
+    return any(secret in name.lower() for secret in SECRET_NAMES)
 
 
 def _render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:

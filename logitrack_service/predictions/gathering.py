@@ -36,7 +36,7 @@ class Gathering:
         """The answer to a question; it is in the log's queue by then."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._answer_all)
+            loop.call_soon(loop.call_soon, self._answer_all)
         asked = _Asked(question, account_id, loop.create_future())
         self._waiting[serving, question.level].append(asked)
         return await asked.answer

@@ -114,20 +114,14 @@ def answer_questions(
             arrival_at=moment.after(minutes),
             support=support,
             extrapolating=extrapolating,
-            distance_miles=miles if given else None,
-            distance_source="given" if given else "none",
+            distance_miles=miles if source == "given" else None,
+            distance_source=source,
             fleet=question.fleet,
             model_version=version,
             trained_through=trained_through,
         )
-        for question, moment, prediction_id, (minutes, low, high, support, extrapolating), miles, given in zip(
-            questions,
-            moments,
-            ids,
-            _rows(scored),
-            _list(scored.distance_used_miles),
-            scored.distance_given.tolist(),
-            strict=True,
+        for question, moment, prediction_id, (minutes, low, high, miles, support, extrapolating), source in zip(
+            questions, moments, ids, _rows(scored), scored.distance_source, strict=True
         )
     ]
     return answers, LoggedPredictions(ids, account_ids, version, trips, scored, level)
@@ -162,7 +156,7 @@ def answer_batch(
         batch = trips_of(trips, moments)
         scored = predict(serving, batch, level=level, kind="batch")
         ids = new_ids(len(trips))
-        for place, prediction_id, moment, (minutes, low, high, support, extrapolating) in zip(
+        for place, prediction_id, moment, (minutes, low, high, _, support, extrapolating) in zip(
             places, ids, moments, _rows(scored), strict=True
         ):
             results[place] = RowAnswer(
@@ -238,16 +232,10 @@ def leave_by(departures: Sequence[Departure], arrive_by: datetime) -> datetime |
     return max(in_time, default=None)
 
 
-def _rows(scored: Predictions) -> Iterator[tuple[float, float, float, int, bool]]:
-    """Minutes, low, high, support and whether it extrapolates, for each trip, as a person is told them."""
-    return zip(
-        _list(scored.minutes),
-        _list(scored.low),
-        _list(scored.high),
-        scored.support.tolist(),
-        scored.extrapolating.tolist(),
-        strict=True,
-    )
+def _rows(scored: Predictions) -> Iterator[tuple[float, float, float, float, int, bool]]:
+    """Minutes, low, high, miles, support and whether it extrapolates, for each trip, as a person is told them."""
+    measures = np.array([scored.minutes, scored.low, scored.high, scored.distance_used_miles])
+    return zip(*np.round(measures, 2).tolist(), scored.support.tolist(), scored.extrapolating.tolist(), strict=True)
 
 
 def _list(values: NDArray[Any]) -> list[float]:
