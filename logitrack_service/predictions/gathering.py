@@ -1,8 +1,8 @@
 """Questions that arrive at the same moment, answered by one run of the model.
 
 A run costs nearly the same for one ride as for ten. While the event loop was busy several requests may have come in;
-their handlers all reach this place within one turn of the loop, and the turn after it answers them together. A
-question that comes alone waits for nobody.
+their handlers reach this place within two turns of the loop, and the turn after those answers them together. A question
+that comes alone waits for nobody but the loop's look at its sockets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Gathering:
         """The answer to a question; it is in the log's queue by then."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(loop.call_soon, self._answer_all)
+            loop.call_soon(loop.call_soon, self._answer_all)  # not in the next turn: in the one after it
         asked = _Asked(question, account_id, loop.create_future())
         self._waiting[serving, question.level].append(asked)
         return await asked.answer
