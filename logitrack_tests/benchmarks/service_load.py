@@ -257,7 +257,7 @@ def measure_reloads(
     client: httpx.Client, store: Any, versions: list[str], process: psutil.Process, reloads: int
 ) -> None:
     before = megabytes(process)
-    slowest = 0.0
+    slowest, most = 0.0, 0
     for number in range(reloads):
         version = versions[(number + 1) % 2]
         store.promote(version, by="benchmark", reason="another reload")
@@ -265,7 +265,12 @@ def measure_reloads(
         while client.post("/predict", json=TRIP).json()["model_version"] != version:
             time.sleep(0.02)
         slowest = max(slowest, time.perf_counter() - began)
-    print(f"  {reloads} reloads: slowest seen after {slowest:.1f} s, memory {before} -> {megabytes(process)} MB")
+        most = max(most, *megabytes(process))
+    time.sleep(2)  # the old model's memory is given back a moment after the new one answers
+    print(
+        f"  {reloads} reloads: slowest seen after {slowest:.1f} s,"
+        f" memory {before} -> {megabytes(process)} MB, {most} MB at most while two are held"
+    )
 
 
 if __name__ == "__main__":
