@@ -91,7 +91,7 @@ async def running_service(settings: Settings, own_settings: ServiceSettings, key
         tokens = Tokens(keys, minutes=own_settings.access_token_minutes)
         revocations = Revocations(driver_dsn(url), token_seconds=tokens.seconds)
         schema = Schema(url, analyst)
-        champion = ChampionWatch(settings.home / "models")
+        champion = ChampionWatch(settings.home / "models", database)
         prediction_log = PredictionLog(driver_dsn(url))
 
         for part in (schema, revocations, champion):

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.eta.artefact import MANIFEST, Artefact, ArtefactError, sha256
 from logitrack_assets.eta.models import Champion, ModelStore
 from logitrack_service.operations import memory, metrics
 from logitrack_service.operations.problems import problem
+from logitrack_service.predictions.promotions import write_down
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 10.0  # a champion that did not load may have been a full disk
@@ -33,12 +36,13 @@ class Serving:
 class ChampionWatch:
     """Follows the champion pointer."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: AsyncEngine) -> None:
         self._store = ModelStore(folder)
+        self._database = database
         self._serving: Serving | None = None
         self._seen: tuple[int, int, int] | None = None
         self._retry_at = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.trouble: str | None = None
         """Why the newest champion is not served, as a sentence; None when it is."""
 
@@ -69,13 +73,16 @@ class ChampionWatch:
     async def start(self) -> None:
         """Loads the champion, if there is one, and begins to watch."""
         await self.look()
-        self._task = asyncio.create_task(self._watch(), name="champion")
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="champion"),
+            asyncio.create_task(self._write_down(), name="promotions"),
+        ]
 
     async def stop(self) -> None:
         """Stops watching."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def look(self) -> None:
         """Loads the champion if the pointer has changed, or if the last attempt failed a while ago."""
@@ -117,6 +124,20 @@ class ChampionWatch:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             await self.look()
+
+    async def _write_down(self) -> None:
+        """Keeps the audit table abreast of the history, beside the watch: a database that is away holds nobody up."""
+        written: tuple[int, int, int] | None = None
+        while True:
+            mark = self._mark()
+            if mark != written:
+                try:
+                    await write_down(self._database, self._store.history())
+                    written = mark
+                except (SQLAlchemyError, OSError) as error:
+                    log.warning("promotions_not_written_down", reason=type(error).__name__)
+                    await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _mark(self) -> tuple[int, int, int] | None:
         try:

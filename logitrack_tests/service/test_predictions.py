@@ -13,13 +13,16 @@ from uuid import UUID
 
 import pytest
 from litestar.testing import TestClient
+from sqlalchemy.exc import OperationalError
 
 from logitrack_assets.eta.models import ModelStore
 from logitrack_service.operations import metrics
 from logitrack_service.predictions import log as prediction_log
 from logitrack_service.predictions import scoring
+from logitrack_service.predictions.champion import POLL_SECONDS
 from logitrack_service.predictions.identifiers import new_ids
 from logitrack_service.predictions.log import PredictionLog
+from logitrack_service.predictions.promotions import write_down
 from logitrack_service.predictions.questions import Question
 from logitrack_tests.service.conftest import House, User
 from logitrack_tests.service.models import promote_model, publish_model
@@ -332,6 +335,56 @@ def test_a_new_champion_is_served_within_five_seconds_by_every_worker(own_house:
         assert history["history"][0]["version"] == version
         card = first.get("/model", headers=user.headers).json()
         assert card["card"]["trained_through"] == "2019-06"
+
+
+def test_promotions_are_in_the_audit_table_once_with_who_and_why(own_house: House):
+    store = ModelStore(own_house.home / "models")
+    old = store.champion()
+    assert old is not None
+    version = publish_model(own_house.home, minutes=34.0, number=2)
+    store.promote(version, by="an operator", reason="before any service ran")
+
+    def written(count: int) -> list[Any] | None:
+        found = own_house.run(
+            "select at, detail from service.audit_events where event = 'model_promoted' order by event_id"
+        )
+        return found if len(found) >= count else None
+
+    with own_house.worker(), own_house.worker():
+        before = eventually(lambda: written(2), seconds=10)
+        assert [row.detail["version"] for row in before] == [old.version, version]
+        gone_back = store.rollback(by="somebody at night", reason="complaints")
+        *_, last = eventually(lambda: written(3), seconds=10)
+    assert last.at == gone_back.promoted_at
+    assert last.detail == {
+        "version": old.version,
+        "promoted_at": gone_back.promoted_at.isoformat(),
+        "by": "somebody at night",
+        "reason": "rollback: complaints",
+        "previous": version,
+    }
+    time.sleep(2 * POLL_SECONDS)
+    assert len(written(3) or []) == 3, "each once, whichever of the two workers saw it first"
+
+
+def test_promotions_are_written_down_once_the_database_is_back(own_house: House, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("logitrack_service.predictions.champion.RETRY_SECONDS", 0.1)
+    tries = []
+
+    async def unreachable_at_first(*arguments: Any) -> None:
+        tries.append(arguments)
+        if len(tries) < 3:
+            raise OperationalError("insert", {}, ConnectionError("away"))
+        await write_down(*arguments)
+
+    monkeypatch.setattr("logitrack_service.predictions.champion.write_down", unreachable_at_first)
+    with own_house.worker() as client:
+        found = eventually(
+            lambda: own_house.run("select detail from service.audit_events where event = 'model_promoted'"), seconds=15
+        )
+        assert client.get("/health/ready").json()["status"] == "ok"
+    assert len(found) == 1
+    assert len(tries) == 3
 
 
 def break_model(folder: Path) -> None:
