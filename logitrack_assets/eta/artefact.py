@@ -295,7 +295,7 @@ class Intervals:
         quantiles = np.array(document["quantiles"], dtype=np.float64)
         if quantiles.ndim != 2 or quantiles.shape[1] != len(probabilities) or not np.isfinite(quantiles).all():
             raise ArtefactError(f"{path.name}: quantiles do not fit their probabilities")
-        if rows.shape != (int(np.prod(GROUP_SHAPE)),) or rows.min() < 0 or rows.max() >= len(quantiles):
+        if rows.shape != (int(np.prod(GROUP_SHAPE)),) or np.min(rows) < 0 or np.max(rows) >= len(quantiles):
             raise ArtefactError(f"{path.name}: a group has no quantiles")
         return cls(probabilities, rows, quantiles)
 

@@ -89,7 +89,8 @@ class Delays:
             last = index
             while last > 0 and self.trips[last, fleet].sum() == 0:
                 last -= 1  # this fleet published nothing that month: its newest month before
-            source = fleet if self.trips[last, fleet].sum() else int(self.trips[: index + 1].sum(axis=(0, 2)).argmax())
+            busiest = int(np.argmax(self.trips[: index + 1].sum(axis=(0, 2))))
+            source = fleet if self.trips[last, fleet].sum() else busiest
             if source != fleet:
                 last = index
                 while last > 0 and self.trips[last, source].sum() == 0:
