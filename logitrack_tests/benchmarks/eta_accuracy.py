@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from logitrack_assets.eta.delays import without_delays
-from logitrack_assets.eta.evaluation import errors
+from logitrack_assets.eta.evaluation import Judged, errors, slices
 from logitrack_assets.eta.features import FEATURES, feature_matrix
 from logitrack_assets.eta.models import ModelStore
 from logitrack_assets.eta.training import COLUMNS, Trips, to_trips
@@ -30,6 +30,9 @@ PUBLIC = (
     "pickup_lat", "pickup_lon", "dropoff_lat", "dropoff_lon", "pickup_borough", "dropoff_borough", "minute_of_day",
     "weekday", "is_holiday",
 )  # fmt: skip
+
+
+FEWEST = 1_000  # trips of a slice whose coverage says something
 
 
 def read(lake: Lake, months: list[str], fleet: str) -> Trips:
@@ -90,6 +93,10 @@ def main() -> None:
             f"{name:<15} MAE {found.mae_minutes:.3f}  RMSE {found.rmse_minutes:.3f}  coverage {covered:.3f}  "
             f"width {float(np.mean(answer.high - answer.low)):.2f}"
         )
+        judged = Judged(batch, trips.minutes, answer.minutes, answer.minutes, answer.low, answer.high)
+        parts = [part for part in slices(judged, distance_known=batch is known.batch) if part.trips >= FEWEST]
+        for part in sorted(parts, key=lambda part: -abs(part.coverage - answer.level))[:3]:
+            print(f"    {part.by} {part.value}: coverage {part.coverage:.3f} of {part.trips:,} trips")
     if not arguments.skip_public:
         past = [month for month in lake.silver_months() if month <= artefact.manifest.trained_through]
         for loss, mae in public_recipe(read(lake, past, arguments.fleet), asked).items():
