@@ -311,6 +311,13 @@ class Intervals:
             column = (1 - share) * self.quantiles[:, right - 1] + share * self.quantiles[:, right]
         return column[self.row_of_group[groups]]
 
+    def shares(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ends of the interval of a level as shares of the expected minutes, float64 (groups,) each: at most 1 and at
+        least 1, for the interval lies around what is expected."""
+        tail, groups = (1 - level) / 2, np.arange(len(self.row_of_group))
+        low, high = np.exp(self.at(groups, tail)), np.exp(self.at(groups, 1 - tail))
+        return np.minimum(low, 1.0), np.maximum(high, 1.0)
+
 
 class Artefact:
     """A loaded version: answers questions, from any thread."""
@@ -416,12 +423,9 @@ class Artefact:
         )
 
     def _shares(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Ends of the interval as shares of the expected minutes, by group; around it, so at most and at least 1."""
         known = self._shares_of_level.get(level)
         if known is None:
-            tail, groups = (1 - level) / 2, np.arange(len(self.intervals.row_of_group))
-            low, high = (np.exp(self.intervals.at(groups, probability)) for probability in (tail, 1 - tail))
-            known = np.minimum(low, 1.0), np.maximum(high, 1.0)
+            known = self.intervals.shares(level)
             if len(self._shares_of_level) < MOST_LEVELS:
                 self._shares_of_level[level] = known
         return known

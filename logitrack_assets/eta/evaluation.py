@@ -61,9 +61,8 @@ def interval_bounds(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Low and high minutes around predictions."""
     groups = interval_group(trips, predicted)
-    tail = (1 - level) / 2
-    low, high = predicted * np.exp(intervals.at(groups, tail)), predicted * np.exp(intervals.at(groups, 1 - tail))
-    return np.minimum(low, predicted), np.maximum(high, predicted)
+    low_share, high_share = intervals.shares(level)
+    return predicted * low_share[groups], predicted * high_share[groups]
 
 
 def slices(judged: Judged, *, distance_known: bool) -> list[Slice]:
