@@ -94,8 +94,8 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go: Parquet or CSV.")],
 ) -> None:
     """Answer a file of rides with the champion, row by row in the same order."""
-    from logitrack_assets.eta.models import ModelStore
-    from logitrack_assets.eta.scoring import score_file
+    from logitrack_assets.eta.file_scoring import score_file
+    from logitrack_assets.eta.registry import ModelStore
 
     models = ModelStore(get_settings().home / "models")
     champion = models.champion()
@@ -133,7 +133,7 @@ def clean(
 
     from dagster import DagsterInstance
 
-    from logitrack_assets.automation.housekeeping import remove_old_requests, remove_old_runs
+    from logitrack_assets.automation.retention import remove_old_requests, remove_old_runs
     from logitrack_assets.database import database_url, migrate
     from logitrack_assets.definitions import defs
 

@@ -9,12 +9,12 @@ import uvicorn
 
 from logitrack_assets.database import DatabaseError, database_url, wait_for_database
 from logitrack_assets.settings import SettingsError, get_settings
-from logitrack_service.analytics.analyst import analyst_login
+from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.auth.keys import load_keys
-from logitrack_service.operations.answers import WholeAnswers
-from logitrack_service.operations.logs import configure_logs
-from logitrack_service.operations.metrics import forget_dead_services
-from logitrack_service.operations.schema import prepare_database
+from logitrack_service.database_initializer import prepare_database
+from logitrack_service.http.protocol import WholeAnswers
+from logitrack_service.observability.logs import configure_logs
+from logitrack_service.observability.metrics import forget_dead_services
 from logitrack_service.settings import get_service_settings
 
 GRACE_SECONDS = 20  # for requests that are being answered when the service is told to stop

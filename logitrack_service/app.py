@@ -13,7 +13,7 @@ from litestar.middleware import DefineMiddleware
 from logitrack_assets.database import database_url
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_service.analytics import routes as analytics
-from logitrack_service.analytics.analyst import analyst_login
+from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.analytics.query import AnalystQueries
 from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth import routes as auth
@@ -23,22 +23,22 @@ from logitrack_service.auth.keys import Keys, load_keys
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.sessions import Revocations
 from logitrack_service.auth.tokens import Tokens
-from logitrack_service.operations import health
-from logitrack_service.operations.bodies import StrictRequest
-from logitrack_service.operations.database import connect, driver_dsn
-from logitrack_service.operations.logs import configure_logs
-from logitrack_service.operations.openapi import complete, openapi_config
-from logitrack_service.operations.problems import as_problem
-from logitrack_service.operations.requests import RequestEnvelope
-from logitrack_service.operations.schema import Schema
-from logitrack_service.operations.telemetry import traced
+from logitrack_service.console import routes as web
+from logitrack_service.database import connect, driver_dsn
+from logitrack_service.database_initializer import Schema
+from logitrack_service.dependencies import Service
+from logitrack_service.http.decoding import StrictRequest
+from logitrack_service.http.middleware import RequestEnvelope
+from logitrack_service.http.openapi import complete, openapi_config
+from logitrack_service.http.problems import as_problem
+from logitrack_service.observability import health
+from logitrack_service.observability.logs import configure_logs
+from logitrack_service.observability.telemetry import traced
 from logitrack_service.predictions import routes as predictions
-from logitrack_service.predictions.champion import ChampionWatch
-from logitrack_service.predictions.gathering import Gathering
-from logitrack_service.predictions.log import PredictionLog
-from logitrack_service.service import Service
+from logitrack_service.predictions.batching import Gathering
+from logitrack_service.predictions.model_reloader import ChampionWatch
+from logitrack_service.predictions.prediction_log import PredictionLog
 from logitrack_service.settings import ServiceSettings, get_service_settings
-from logitrack_service.web import routes as web
 
 LARGEST_BODY = 4_000_000  # bytes; handlers set smaller ones
 

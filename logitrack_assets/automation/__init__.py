@@ -4,9 +4,9 @@ from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from logitrack_assets.automation.alerts import alert_on_failure
-from logitrack_assets.automation.housekeeping import clean_up, clean_up_weekly
 from logitrack_assets.automation.jobs import ingest_month, rebuild_month, retrain_eta, run_checks
 from logitrack_assets.automation.published_months import ingest_monthly, ingest_published_months
+from logitrack_assets.automation.retention import clean_up, clean_up_weekly
 from logitrack_assets.automation.retraining import retrain_when_due
 
 jobs: list[JobDefinition | UnresolvedAssetJobDefinition] = [

@@ -15,7 +15,7 @@ import psutil
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from logitrack_assets.commands.processes import require_free_port
+from logitrack_assets.commands.supervisor import require_free_port
 from logitrack_assets.database import database_url, wait_for_database
 from logitrack_assets.database.migrate import pending
 from logitrack_assets.errors import LogitrackError
@@ -185,8 +185,8 @@ def _daemon(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    from logitrack_assets.eta.artefact import ArtefactError
-    from logitrack_assets.eta.models import ModelStore
+    from logitrack_assets.eta.artifact.predictor import ArtefactError
+    from logitrack_assets.eta.registry import ModelStore
 
     models = ModelStore(settings.home / "models")
     champion = models.champion()

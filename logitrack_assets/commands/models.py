@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Column, Table
 
-from logitrack_assets.eta.artefact import CARD, ArtefactError
-from logitrack_assets.eta.models import ModelStore
+from logitrack_assets.eta.artifact.predictor import CARD, ArtefactError
+from logitrack_assets.eta.registry import ModelStore
 from logitrack_assets.settings import Settings
 
 

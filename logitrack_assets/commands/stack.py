@@ -13,12 +13,12 @@ import httpx
 from rich.console import Console
 
 from logitrack_assets import sample
-from logitrack_assets.commands.demonstration import ask, print_report, write_report
+from logitrack_assets.commands.demo import ask, print_report, write_report
 from logitrack_assets.commands.doctor import require_disk, require_java
-from logitrack_assets.commands.processes import Children, only_one, require_free_port
+from logitrack_assets.commands.supervisor import Children, only_one, require_free_port
 from logitrack_assets.database import database_url, migrate, wait_for_database
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.models import ModelStore
+from logitrack_assets.eta.registry import ModelStore
 from logitrack_assets.instance import PROJECT, dagster_environment
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 

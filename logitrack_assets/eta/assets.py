@@ -7,15 +7,15 @@ from pydantic import Field
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta import plots, tracking
-from logitrack_assets.eta.artefact import CARD, FORMAT
-from logitrack_assets.eta.candidate import Candidate, Options, build
-from logitrack_assets.eta.card import table
+from logitrack_assets.eta.artifact.predictor import CARD, FORMAT
 from logitrack_assets.eta.drift_asset import eta_drift
-from logitrack_assets.eta.models import ModelStore
-from logitrack_assets.eta.recipe import Estimator
-from logitrack_assets.eta.verdicts import judge
-from logitrack_assets.figures import as_markdown
+from logitrack_assets.eta.evaluation.gates import judge
+from logitrack_assets.eta.model_card import table
+from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.training.pipeline import Candidate, Options, build
+from logitrack_assets.eta.training.strategy import Estimator
 from logitrack_assets.lake import Lake
+from logitrack_assets.plotting import as_markdown
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
 

@@ -8,10 +8,10 @@ from dagster import (
     asset_check,
 )
 
-from logitrack_assets.eta.artefact import ArtefactError
+from logitrack_assets.eta.artifact.predictor import ArtefactError
 from logitrack_assets.eta.drift_asset import drift_check
-from logitrack_assets.eta.models import ModelStore
-from logitrack_assets.eta.verdicts import VERDICTS, Verdict
+from logitrack_assets.eta.evaluation.gates import VERDICTS, Verdict
+from logitrack_assets.eta.registry import ModelStore
 from logitrack_assets.settings import get_settings
 
 

@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artefact import Errors, Metrics
+from logitrack_assets.eta.artifact.predictor import Errors, Metrics
 from logitrack_assets.eta.features import FLEETS, TripBatch, geometry, hour_of_week_kind
-from logitrack_assets.eta.training import Census, Trips
+from logitrack_assets.eta.training.fitting import Census, Trips
 
 EMPTY_SHARE = 1e-4
 """Share that an empty bin is given, so that one trip in a new bin does not make the index infinite."""

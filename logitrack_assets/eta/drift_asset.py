@@ -19,12 +19,12 @@ from pyspark.sql import SparkSession
 from sqlalchemy import make_url
 
 from logitrack_assets.database import database_url, migrate
-from logitrack_assets.eta.artefact import FORMAT, REFERENCE, Artefact
-from logitrack_assets.eta.card import table
+from logitrack_assets.eta.artifact.predictor import FORMAT, REFERENCE, Artefact
 from logitrack_assets.eta.drift import Finding, Reference, Thresholds, measure
-from logitrack_assets.eta.evaluation import errors
-from logitrack_assets.eta.models import ModelStore
-from logitrack_assets.eta.training import collect_sample, silver_trips
+from logitrack_assets.eta.evaluation.metrics import errors
+from logitrack_assets.eta.model_card import table
+from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.training.fitting import collect_sample, silver_trips
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import MONTHS
 from logitrack_assets.settings import Settings, get_settings

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from logitrack_assets import newyork
+from logitrack_assets import nyc_calendar
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE, located_zones
 
 FLEETS = ("yellow", "green")
@@ -212,7 +212,7 @@ def _calendar() -> NDArray[np.float32]:
     """For each day from FIRST_DAY to LAST_DAY: ISO weekday, whether a holiday, day of the year, row offset of
     its kind of day in the delay table (0 for working days, 24 for others); float32 (days, 4)."""
     days = np.arange(FIRST_DAY, LAST_DAY + 1)
-    weekday, holiday = newyork.iso_weekday(days), newyork.is_holiday(days)
+    weekday, holiday = nyc_calendar.iso_weekday(days), nyc_calendar.is_holiday(days)
     of_year = (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
     free = holiday | (weekday >= 6)
     return np.stack([weekday, holiday, of_year, np.where(free, 24, 0)], axis=1).astype(np.float32)

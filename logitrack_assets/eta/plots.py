@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from logitrack_assets.eta.backtest import Backtest
-from logitrack_assets.eta.delays import month_name
-from logitrack_assets.eta.evaluation import Judged
-from logitrack_assets.figures import BLUE, GREY, ORANGE, axes_of
+from logitrack_assets.eta.evaluation.metrics import Judged
+from logitrack_assets.eta.traffic import month_name
+from logitrack_assets.eta.training.backtest import Backtest
+from logitrack_assets.plotting import BLUE, GREY, ORANGE, axes_of
 
 
 def error_by_hour(zones: Judged, distance: Judged) -> Figure:

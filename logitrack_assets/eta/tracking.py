@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.artefact import Manifest
+from logitrack_assets.eta.artifact.predictor import Manifest
 
 EXPERIMENT = "logitrack-eta"
 PATIENCE = {

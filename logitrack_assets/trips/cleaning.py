@@ -10,7 +10,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logitrack_assets.newyork import holidays_of
+from logitrack_assets.nyc_calendar import holidays_of
 from logitrack_assets.reference.zones import zones
 from logitrack_assets.trips.rules import DUPLICATE, RULES, first_broken, moments_of, month_bounds
 from logitrack_assets.trips.schema import COLUMNS, ReadPlan

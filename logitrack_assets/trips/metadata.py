@@ -14,9 +14,9 @@ from dagster import (
     TableSchema,
 )
 
-from logitrack_assets.figures import as_markdown
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import month_range
+from logitrack_assets.plotting import as_markdown
 from logitrack_assets.sample import folder as sample_folder
 from logitrack_assets.trips.cleaning import REJECTED, SILVER
 from logitrack_assets.trips.ingest import REPUBLISHED, Arrival

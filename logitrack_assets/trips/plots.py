@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from logitrack_assets.figures import axes_of
+from logitrack_assets.plotting import axes_of
 from logitrack_assets.trips.month import Month
 from logitrack_assets.trips.rules import REASONS
 

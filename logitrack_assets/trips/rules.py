@@ -11,7 +11,7 @@ one is given. Never fare, tip, payment or passengers.
 from dataclasses import dataclass
 from datetime import datetime
 
-from logitrack_assets.newyork import clock_changes
+from logitrack_assets.nyc_calendar import clock_changes
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 
 RULES_VERSION = "1"

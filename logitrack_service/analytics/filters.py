@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from litestar.params import FromQuery, QueryParameter
 
-from logitrack_service.operations.problems import FieldProblem, problem
+from logitrack_service.http.problems import FieldProblem, problem
 
 MONTH = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 BOROUGHS = Literal["Manhattan", "Queens", "Brooklyn", "Bronx", "Staten Island", "EWR"]

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
-from logitrack_service.operations.problems import problem
+from logitrack_service.http.problems import problem
 from logitrack_service.settings import ServiceSettings
 
 AT_ONCE = 4  # per worker

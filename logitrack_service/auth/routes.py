@@ -13,9 +13,9 @@ from logitrack_service.auth.accounts import Account, Login
 from logitrack_service.auth.guards import require_admin
 from logitrack_service.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.operations.bodies import decode_form
-from logitrack_service.operations.requests import client_address
-from logitrack_service.service import Service, service_of
+from logitrack_service.dependencies import Service, service_of
+from logitrack_service.http.decoding import decode_form
+from logitrack_service.http.middleware import client_address
 
 FORM = "application/x-www-form-urlencoded"
 SMALL = 16_384  # bytes: no login is larger

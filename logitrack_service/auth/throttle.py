@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from logitrack_service.operations.problems import problem
+from logitrack_service.http.problems import problem
 
 
 @dataclass(frozen=True)

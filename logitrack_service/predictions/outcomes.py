@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from logitrack_service.operations import metrics
-from logitrack_service.operations.problems import FieldProblem, problem
+from logitrack_service.http.problems import FieldProblem, problem
+from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import could_be_ours
-from logitrack_service.predictions.questions import OutcomeAnswer, OutcomeReport
+from logitrack_service.predictions.schemas import OutcomeAnswer, OutcomeReport
 
 # One statement for any number of rows. The first report of an outcome stands; what comes later is compared with it.
 _RECORD = text(

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from logitrack_assets.eta.models import Champion
+from logitrack_assets.eta.registry import Champion
 
 NEWEST = 100  # of a history that may be longer than audit events are kept
 

@@ -10,13 +10,14 @@ import msgspec
 from litestar import Request, get, post
 from litestar.params import FromQuery, JSONBody, QueryParameter, RawBody
 
-from logitrack_assets.newyork import from_wall_clock
+from logitrack_assets.nyc_calendar import from_wall_clock
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.operations.bodies import decode
-from logitrack_service.operations.problems import FieldProblem, problem
+from logitrack_service.dependencies import service_of
+from logitrack_service.http.decoding import decode
+from logitrack_service.http.problems import FieldProblem, problem
 from logitrack_service.predictions import scoring
 from logitrack_service.predictions.outcomes import record_outcomes
-from logitrack_service.predictions.questions import (
+from logitrack_service.predictions.schemas import (
     BATCH_ROWS,
     DEFAULT_LEVEL,
     FIRST_YEAR,
@@ -35,7 +36,6 @@ from logitrack_service.predictions.questions import (
     RawBatch,
     Trip,
 )
-from logitrack_service.service import service_of
 
 NDJSON = "application/x-ndjson"
 SMALL = 16_384  # bytes

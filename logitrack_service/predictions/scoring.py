@@ -13,15 +13,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artefact import Predictions
+from logitrack_assets.eta.artifact.predictor import Predictions
 from logitrack_assets.eta.features import FLEETS, TripBatch
-from logitrack_assets.newyork import NEW_YORK, from_wall_clock, to_wall_clock
-from logitrack_service.operations import metrics
-from logitrack_service.operations.bodies import wrong_fields
-from logitrack_service.predictions.champion import Serving
+from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
+from logitrack_service.http.decoding import wrong_fields
+from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import new_ids
-from logitrack_service.predictions.log import LoggedPredictions
-from logitrack_service.predictions.questions import (
+from logitrack_service.predictions.model_reloader import Serving
+from logitrack_service.predictions.prediction_log import LoggedPredictions
+from logitrack_service.predictions.schemas import (
     DEFAULT_LEVEL,
     BatchAnswer,
     Departure,

@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from logitrack_assets.eta.delays import without_delays
-from logitrack_assets.eta.evaluation import Judged, errors, slices
+from logitrack_assets.eta.evaluation.metrics import Judged, errors, slices
 from logitrack_assets.eta.features import FEATURES, feature_matrix
-from logitrack_assets.eta.models import ModelStore
-from logitrack_assets.eta.training import COLUMNS, Trips, to_trips
+from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.traffic import without_delays
+from logitrack_assets.eta.training.fitting import COLUMNS, Trips, to_trips
 from logitrack_assets.lake import Lake
 
 PUBLIC = (

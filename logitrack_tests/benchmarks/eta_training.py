@@ -22,12 +22,10 @@ from pyspark.ml.regression import GBTRegressor
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logitrack_assets.eta.delays import month_name
-from logitrack_assets.eta.evaluation import errors
+from logitrack_assets.eta.evaluation.metrics import errors
 from logitrack_assets.eta.features import FEATURES
-from logitrack_assets.eta.forests import from_spark_gbt
-from logitrack_assets.eta.recipe import RECIPES, Forest
-from logitrack_assets.eta.training import (
+from logitrack_assets.eta.traffic import month_name
+from logitrack_assets.eta.training.fitting import (
     TARGET,
     Lessons,
     Trained,
@@ -42,6 +40,8 @@ from logitrack_assets.eta.training import (
     to_minutes,
     training_frame,
 )
+from logitrack_assets.eta.training.onnx_export import from_spark_gbt
+from logitrack_assets.eta.training.strategy import RECIPES, Forest
 from logitrack_assets.lake import Lake
 from logitrack_assets.spark import spark_config
 from logitrack_tests.benchmarks.memory import PeakMemory

@@ -100,8 +100,8 @@ def forest() -> Any:
     import xgboost
 
     from logitrack_assets.eta.features import FEATURES
-    from logitrack_assets.eta.forests import from_booster
-    from logitrack_assets.eta.recipe import Forest
+    from logitrack_assets.eta.training.onnx_export import from_booster
+    from logitrack_assets.eta.training.strategy import Forest
 
     dice = np.random.default_rng(1)
     rows = dice.normal(size=(20_000, len(FEATURES))).astype(np.float32)
@@ -162,7 +162,7 @@ def megabytes(process: psutil.Process) -> list[int]:
 
 def main() -> None:
     from logitrack_assets.database import database_url, migrate
-    from logitrack_assets.eta.models import ModelStore
+    from logitrack_assets.eta.registry import ModelStore
     from logitrack_assets.settings import Settings
     from logitrack_tests.service.models import publish_model
     from logitrack_tests.service.warehouse import fill

@@ -22,7 +22,7 @@ from pyspark.sql import SparkSession
 
 from logitrack_assets.database import database_url, migrate
 from logitrack_assets.lake import Lake
-from logitrack_assets.newyork import holidays_of
+from logitrack_assets.nyc_calendar import holidays_of
 from logitrack_assets.settings import get_settings
 from logitrack_assets.spark import spark_config
 from logitrack_assets.trips.cleaning import SILVER

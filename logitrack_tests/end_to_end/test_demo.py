@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from logitrack_assets.eta.models import ModelStore
+from logitrack_assets.eta.registry import ModelStore
 from logitrack_assets.lake import Lake
 from logitrack_tests.end_to_end.conftest import Installation
 

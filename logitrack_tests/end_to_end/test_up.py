@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from logitrack_assets.eta.models import ModelStore
+from logitrack_assets.eta.registry import ModelStore
 from logitrack_tests.conftest import REPOSITORY
 from logitrack_tests.end_to_end.conftest import Installation
 

@@ -10,7 +10,7 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from logitrack_assets.eta.artefact import (
+from logitrack_assets.eta.artifact.predictor import (
     FORMAT,
     GROUP_SHAPE,
     INTERVALS,
@@ -26,14 +26,14 @@ from logitrack_assets.eta.artefact import (
     Month,
     Tables,
 )
-from logitrack_assets.eta.delays import without_delays
 from logitrack_assets.eta.drift import Reference, histograms
+from logitrack_assets.eta.evaluation.holdout import HELD_OUT, HeldOut
 from logitrack_assets.eta.features import FEATURES, ZONES, TripBatch
-from logitrack_assets.eta.forests import constant_forest, one_graph
-from logitrack_assets.eta.heldout import HELD_OUT, HeldOut
-from logitrack_assets.eta.intervals import PROBABILITIES
-from logitrack_assets.eta.models import ModelStore, write_manifest
-from logitrack_assets.eta.training import Trips
+from logitrack_assets.eta.registry import ModelStore, write_manifest
+from logitrack_assets.eta.traffic import without_delays
+from logitrack_assets.eta.training.calibration import PROBABILITIES
+from logitrack_assets.eta.training.fitting import Trips
+from logitrack_assets.eta.training.onnx_export import constant_forest, one_graph
 
 FACTS = Errors(trips=100, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from logitrack_assets.eta.delays import from_sums, month_number, sum_delays, without_delays
 from logitrack_assets.eta.features import FEATURES, TripBatch, feature_matrix, hour_of_week_kind
+from logitrack_assets.eta.traffic import from_sums, month_number, sum_delays, without_delays
 from logitrack_tests.eta.examples import some_trips
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta import tracking
-from logitrack_assets.eta.models import ModelStore
-from logitrack_assets.figures import axes_of
+from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.plotting import axes_of
 from logitrack_tests.eta.examples import publish
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from logitrack_assets.eta import artefact as eta
+from logitrack_assets.eta.artifact import predictor as eta
 from logitrack_assets.eta.features import (
     DELAY_FEATURES,
     FEATURES,
@@ -19,8 +19,8 @@ from logitrack_assets.eta.features import (
     ZONES,
     FeatureTables,
 )
-from logitrack_assets.eta.forests import constant_forest, one_graph
-from logitrack_assets.eta.models import ModelStore
+from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.training.onnx_export import constant_forest, one_graph
 
 _ERRORS = eta.Errors(trips=1000, mae_minutes=3.4, rmse_minutes=5.5, r2=0.7, mape=0.25)
 # What a service shows of the metrics does not depend on their values: every number is the same made-up one.

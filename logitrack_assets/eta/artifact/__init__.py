@@ -1,0 +1,1 @@
+"""The published model: inert files in one folder, and the predictor that reads them. Imports light."""

@@ -1,0 +1,1 @@
+"""Evaluate candidates: metrics, baseline, holdout and the gates of a promotion."""

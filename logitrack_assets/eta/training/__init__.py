@@ -1,0 +1,1 @@
+"""Train candidates: strategies, backtest, fitting on Spark, calibration, ONNX export, and the pipeline."""

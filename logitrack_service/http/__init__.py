@@ -1,0 +1,1 @@
+"""HTTP concerns of every endpoint: decoding, problem documents, middleware, protocol and OpenAPI."""

@@ -1,1 +1,0 @@
-"""What keeps the service honest at night: health, metrics, logs, errors in one shape."""

@@ -1,0 +1,117 @@
+"""A file of rides is answered row by row in its order, or refused with the row that is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from logitrack_assets.eta.features import TripBatch
+from logitrack_assets.eta.file_scoring import ADDED, ScoringError, score_file
+from logitrack_assets.eta.registry import ModelStore
+from logitrack_tests.eta.examples import publish, some_trips
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory):
+    models = ModelStore(tmp_path_factory.mktemp("models"))
+    return models.load(publish(models, zones=12.0, distance=9.0))
+
+
+def rides(**changes):
+    columns = {
+        "ride": ["b", "a", "c"],
+        "pickup_zone": [161, 132, 4],
+        "dropoff_zone": [236, 161, 5],
+        "pickup_at": ["2019-06-03T08:30:00", "2019-06-03 09:30", "2019-06-03T12:30:00Z"],
+        "distance_miles": [None, 17.5, 0.0],
+    }
+    return pa.table({name: values for name, values in (columns | changes).items() if values is not None})
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_rows_keep_their_order_and_columns(tmp_path, artefact, suffix):
+    source, output = tmp_path / f"rides{suffix}", tmp_path / f"answers{suffix}"
+    (pq.write_table if suffix == ".parquet" else pa.csv.write_csv)(rides(), source)
+    assert score_file(source, output, artefact) == 3
+    found = (pq.read_table if suffix == ".parquet" else pa.csv.read_csv)(output)
+    assert found.column_names == [*rides().column_names, *ADDED]
+    assert found["ride"].to_pylist() == ["b", "a", "c"]
+    assert found["estimated_duration_minutes"].to_pylist() == pytest.approx([12, 9, 12], abs=1e-3)
+    assert set(found["model_version"].to_pylist()) == {artefact.version}
+    low, high = (np.array(found[name].to_pylist()) for name in ADDED[1:3])
+    assert (low < high).all()
+
+
+def test_a_large_file_is_answered_in_pieces_as_it_would_be_whole(tmp_path, artefact):
+    trips = some_trips(120_000).batch
+    table = pa.table(
+        {
+            "pickup_zone": trips.pickup_zone,
+            "dropoff_zone": trips.dropoff_zone,
+            "pickup_at": trips.pickup_at,
+            "distance_miles": trips.distance_miles,
+        }
+    )
+    pq.write_table(table, tmp_path / "rides.parquet")
+    score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact)
+    found = pq.read_table(tmp_path / "answers.parquet")
+    assert found["pickup_zone"].to_numpy().tolist() == trips.pickup_zone.tolist()
+    assert found["estimated_duration_minutes"].to_numpy() == pytest.approx(artefact.minutes(trips), abs=1e-3)
+
+
+def test_instants_are_read_as_new_yorks_wall_clock(tmp_path, artefact, monkeypatch):
+    asked: list[TripBatch] = []
+    real = artefact.predict
+
+    def predict(trips: TripBatch, *, level: float):
+        asked.append(trips)
+        return real(trips, level=level)
+
+    monkeypatch.setattr(artefact, "predict", predict)
+    aware = pa.array(np.array(["2019-06-03T12:30:00"] * 3, dtype="datetime64[us]")).cast(pa.timestamp("us", tz="UTC"))
+    for moments in (["2019-06-03T12:30:00Z"] * 3, aware, ["2019-06-03T08:30:00"] * 3):
+        pq.write_table(rides(pickup_at=moments), tmp_path / "rides.parquet")
+        score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact)
+    for trips in asked:
+        assert set(trips.pickup_at.astype(str)) == {"2019-06-03T08:30:00"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pickup_zone": None}, "has no column pickup_zone"),
+        ({"pickup_zone": [161, 264, 4]}, "Row 2: pickup_zone is 264"),
+        ({"pickup_zone": [161, None, 4]}, "Row 2: pickup_zone is None"),
+        ({"dropoff_zone": ["Midtown", "1", "2"]}, "Row 1: dropoff_zone is 'Midtown'"),
+        ({"pickup_at": ["2019-06-03", "soon", "2019-06-03"]}, "Row 2: pickup_at is 'soon'"),
+        ({"fleet": ["yellow", "pink", "green"]}, "Row 2: fleet is 'pink'; it is yellow or green"),
+        ({"model_version": ["x"] * 3}, "already has a column model_version"),
+        ({"distance_miles": ["far"] * 3}, "distance_miles must be numbers"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path, artefact, changes, said):
+    pq.write_table(rides(**changes), tmp_path / "rides.parquet")
+    with pytest.raises(ScoringError, match=said):
+        score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact)
+    assert [path.name for path in tmp_path.iterdir()] == ["rides.parquet"]
+
+
+def test_files_that_are_none_are_refused(tmp_path, artefact):
+    (tmp_path / "rides.parquet").write_bytes(b"PAR1 no")
+    for source, output, said in (
+        ("rides.parquet", "out.parquet", "cannot be read"),
+        ("none.parquet", "out.parquet", "does not exist"),
+        ("rides.parquet", "out.xlsx", "written as .parquet or .csv"),
+        ("rides.xlsx", "out.csv", "read from .parquet or .csv"),
+    ):
+        with pytest.raises(ScoringError, match=said):
+            score_file(tmp_path / source, tmp_path / output, artefact)
+
+
+def test_no_rides_give_no_answers_but_all_columns(tmp_path, artefact):
+    pq.write_table(rides().slice(0, 0), tmp_path / "rides.parquet")
+    assert score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact) == 0
+    assert pq.read_table(tmp_path / "answers.parquet").column_names[-4:] == list(ADDED)

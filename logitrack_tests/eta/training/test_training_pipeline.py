@@ -1,0 +1,139 @@
+"""The straight line: silver months to a candidate, through its checks, to the champion; and what stops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dagster import AssetKey, DagsterInstance, materialize
+
+from logitrack_assets.eta.assets import assets
+from logitrack_assets.eta.checks import checks
+from logitrack_assets.eta.evaluation.gates import VERDICTS
+from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.training.fitting import TrainingError, Trips
+from logitrack_assets.eta.training.pipeline import Options, build
+from logitrack_assets.lake import Lake
+from logitrack_assets.settings import get_settings
+from logitrack_assets.spark import SparkResource
+from logitrack_tests.eta.examples import some_trips, write_silver
+
+MONTHS = ("2019-03", "2019-04", "2019-05")
+CONFIG = {"ops": {"eta_model": {"config": {"trees": 25, "backtest_folds": 2}}}}
+
+
+def train(instance: DagsterInstance, *names: str):
+    return materialize(
+        [*assets, *checks],
+        selection=list(names),
+        instance=instance,
+        resources={"spark": SparkResource.from_settings(get_settings())},
+        run_config=CONFIG if "eta_model" in names else None,
+        raise_on_error=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory, spark):
+    """A home in which one training ran."""
+    home = tmp_path_factory.mktemp("line")
+    for seed, month in enumerate(MONTHS):
+        write_silver(home, month, some_trips(4_000, seed=seed, month=month))
+    with pytest.MonkeyPatch.context() as patch, DagsterInstance.ephemeral() as instance:
+        patch.setenv("LOGITRACK_HOME", str(home))
+        get_settings.cache_clear()
+        yield home, instance, train(instance, "eta_model", "eta_champion")
+    get_settings.cache_clear()
+
+
+def test_a_candidate_becomes_champion(line):
+    home, _, result = line
+    assert result.success
+    models = ModelStore(home / "models")
+    champion = models.champion()
+    assert champion is not None
+    assert [champion.version] == models.versions()
+    assert "checks passed" in champion.reason
+    checked = {evaluation.check_name for evaluation in result.get_asset_check_evaluations()}
+    assert checked >= set(VERDICTS)
+    manifest = models.manifest(champion.version)
+    assert manifest.training_months == list(MONTHS)
+    assert manifest.trained_through == "2019-05"
+    assert manifest.metrics.distance.mae_minutes < manifest.metrics.zones.mae_minutes < 30
+    assert models.card(champion.version).startswith(f"# ETA model {champion.version}")
+
+
+def test_a_person_sees_metrics_plots_card_and_backtest(line):
+    _, _, result = line
+    metadata = result.asset_materializations_for_node("eta_model")[0].metadata
+    for name in ("error_by_hour", "predicted_against_real", "coverage_by_hour", "backtest"):
+        assert metadata[name].value.startswith(f"![{name}](data:image/png;base64,")
+    assert "all months" in metadata["backtest_table"].value
+    assert metadata["mae_minutes"].value > 0
+
+
+@pytest.mark.long
+def test_the_same_months_and_seed_give_the_same_predictions(line, spark):
+    home, _, _ = line
+    models = ModelStore(home / "again")
+    again = build(spark, Lake(home), models, Options(trees=25, folds=2))
+    first = ModelStore(home / "models")
+    trips = some_trips(500, seed=77).batch
+    one, other = first.load(first.versions()[0]), models.load(again.manifest.version)
+    assert (one.minutes(trips) == other.minutes(trips)).all()
+    assert one.intervals.quantiles.tolist() == other.intervals.quantiles.tolist()
+
+
+def test_a_check_that_fails_leaves_the_champion_and_keeps_the_candidate_with_its_reason(line, monkeypatch):
+    home, instance, _ = line
+    models = ModelStore(home / "models")
+    before = models.champion()
+    monkeypatch.setattr("logitrack_assets.eta.evaluation.gates.PARITY_MINUTES", -1.0)
+    result = train(instance, "eta_model", "eta_champion")
+    assert not result.success
+    assert not result.asset_materializations_for_node("eta_champion")
+    assert models.champion() == before
+    rejected = models.listed()[0]
+    assert rejected.status == "rejected"
+    assert "serving_parity" in rejected.reason
+    assert not train(instance, "eta_champion").success
+    assert models.champion() == before
+    assert AssetKey("eta_model") in instance.all_asset_keys()
+
+
+@pytest.mark.parametrize(
+    ("months", "count", "said"),
+    [
+        ((), 0, "There are no clean trips to learn from"),
+        (("2019-03",), 3_000, "One month of trips \\(2019-03\\) is too little"),
+        (("2019-03", "2019-04"), 500, "Too few trips to train: 500 in 1 months"),
+    ],
+)
+def test_too_little_to_learn_from_is_said_and_nothing_is_published(tmp_path: Path, spark, months, count, said):
+    for month in months:
+        write_silver(tmp_path, month, some_trips(count, month=month))
+    models = ModelStore(tmp_path / "models")
+    with pytest.raises(TrainingError, match=said):
+        build(spark, Lake(tmp_path), models)
+    assert models.versions() == []
+
+
+@pytest.mark.long
+def test_trips_of_one_hour_and_a_zone_that_is_missing_still_make_a_sound_model(tmp_path: Path, spark):
+    """Every hour feature is constant, and one zone has no trip in the newest month or at all."""
+    for seed, month in enumerate(("2019-03", "2019-04")):
+        trips = some_trips(2_500, seed=seed, month=month)
+        hour = trips.batch.pickup_at.astype("datetime64[D]") + np.timedelta64(8 * 3600, "s")
+        keep = (trips.batch.pickup_zone != 161) & (trips.batch.dropoff_zone != 161)
+        batch = type(trips.batch)(
+            trips.batch.pickup_zone, trips.batch.dropoff_zone, hour.astype("datetime64[s]"),
+            trips.batch.distance_miles, trips.batch.fleet,
+        )  # fmt: skip
+        write_silver(tmp_path, month, Trips(trips.row, batch, trips.minutes).take(keep))
+    models = ModelStore(tmp_path / "models")
+    candidate = build(spark, Lake(tmp_path), models, Options(trees=10, folds=1))
+    artefact = models.load(candidate.manifest.version)
+    answer = artefact.predict(some_trips(50, seed=3).batch)
+    assert np.isfinite(answer.minutes).all()
+    assert artefact.tables.support[161].sum() == 0
