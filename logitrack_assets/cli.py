@@ -95,9 +95,9 @@ def predict(
 ) -> None:
     """Answer a file of rides with the champion, row by row in the same order."""
     from logitrack_assets.eta.file_scoring import score_file
-    from logitrack_assets.eta.registry import ModelStore
+    from logitrack_assets.eta.registry import ModelRegistry
 
-    models = ModelStore(get_settings().home / "models")
+    models = ModelRegistry(get_settings().home / "models")
     champion = models.champion()
     if champion is None:
         raise LogitrackError("There is no champion to ask: run `logitrack materialize --months 2019-01:2019-12` first.")
@@ -160,16 +160,16 @@ def env() -> None:
 @app.command()
 def doctor() -> None:
     """Look at Java, memory, disk, ports, database, source and model; say what is wrong and how to mend it."""
-    from logitrack_assets.commands.doctor import examine
+    from logitrack_assets.commands.doctor import run_diagnostics
 
-    ill = False
-    for finding in examine(get_settings()):
-        ill |= not finding.well
-        sign = "[green]✓[/]" if finding.well else "[red]✗[/]"
+    failed = False
+    for finding in run_diagnostics(get_settings()):
+        failed |= not finding.ok
+        sign = "[green]✓[/]" if finding.ok else "[red]✗[/]"
         console.print(f"{sign} {finding.part:<15} {finding.fact}", highlight=False, soft_wrap=True)
-        if finding.mend:
-            console.print(f"  {'':<15} → {finding.mend}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1 if ill else 0)
+        if finding.hint:
+            console.print(f"  {'':<15} → {finding.hint}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
 
 
 @model_app.command("list")

@@ -21,7 +21,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 
 @lru_cache(maxsize=256)
-def holidays_of(year: int) -> NDArray[np.datetime64]:
+def holidays_in(year: int) -> NDArray[np.datetime64]:
     """The public holidays of the United States and of New York State in a year, observed days included.
 
     Returns a sorted, read-only array of `datetime64[D]`. Source: the `holidays` package.
@@ -41,7 +41,7 @@ def is_holiday(moments: NDArray[np.datetime64]) -> NDArray[np.bool_]:
     years = np.unique(days[~np.isnat(days)].astype("datetime64[Y]"))
     if years.size == 0:
         return np.zeros(days.shape, dtype=np.bool_)
-    known = np.concatenate([holidays_of(int(year)) for year in years.astype(np.int64) + 1970])
+    known = np.concatenate([holidays_in(int(year)) for year in years.astype(np.int64) + 1970])
     return np.isin(days, known)
 
 

@@ -27,7 +27,7 @@ def as_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def axes_of(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+def new_axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     """An empty figure with one pair of axes, named `x` and `y`."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.add_subplot()

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         pattern=r"^\d+[kmgKMG]$",
         description="Memory of the driver's JVM; in local mode all of Spark's.",
     )
-    spark_java_options: str = Field(JAVA_OPTIONS, description="Options of the driver's JVM.")
+    spark_java_options: str = Field(JAVA_OPTIONS, description="TrainingOptions of the driver's JVM.")
     spark_runs: int = Field(1, ge=1, description="Runs that may use Spark at once on this machine; more on a cluster.")
     sample_rows_per_month: int = Field(
         20_000, ge=1, le=1_000_000, description="Trips of a month and fleet that `analytics_sample` keeps."

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
-QUIET = Path(__file__).parent / "log4j2.properties"
+LOG4J_CONFIG = Path(__file__).parent / "log4j2.properties"
 
 _slot: IO[bytes] | None = None  # this process's place among those that may use Spark at once
 
@@ -29,7 +29,7 @@ def spark_config(*, master: str, driver_memory: str, java_options: str = JAVA_OP
         "spark.app.name": "logitrack",
         "spark.master": master,
         "spark.driver.memory": driver_memory,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={QUIET.as_uri()} {java_options}",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG4J_CONFIG.as_uri()} {java_options}",
         # Workers must run this very interpreter, or they start the system's and miss our packages.
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
@@ -86,7 +86,7 @@ class SparkResource(ConfigurableResource):
 
     master: str = Field(description="Spark's master: `local[*]`, `spark://…` or `k8s://…`.")
     driver_memory: str = Field("2g", description="Memory of the driver's JVM.")
-    java_options: str = Field(JAVA_OPTIONS, description="Options of the driver's JVM.")
+    java_options: str = Field(JAVA_OPTIONS, description="TrainingOptions of the driver's JVM.")
     runs: int = Field(1, description="Runs that may use Spark at once on this machine.")
     locks: str = Field(description="Folder of the locks that count them.")
 

@@ -12,9 +12,9 @@ from logitrack_assets.settings import SettingsError, get_settings
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.auth.keys import load_keys
 from logitrack_service.database_initializer import prepare_database
-from logitrack_service.http.protocol import WholeAnswers
+from logitrack_service.http.protocol import CoalescingHttpProtocol
 from logitrack_service.observability.logs import configure_logs
-from logitrack_service.observability.metrics import forget_dead_services
+from logitrack_service.observability.metrics import remove_stale_metric_dirs
 from logitrack_service.settings import get_service_settings
 
 GRACE_SECONDS = 20  # for requests that are being answered when the service is told to stop
@@ -23,16 +23,16 @@ GRACE_SECONDS = 20  # for requests that are being answered when the service is t
 def main() -> int:
     """Prepares the database, then serves until told to stop. Returns the exit code."""
     try:
-        settings, own_settings = get_settings(), get_service_settings()
-        configure_logs(own_settings.log_level)
-        keys = load_keys(settings, own_settings)
+        settings, service_settings = get_settings(), get_service_settings()
+        configure_logs(service_settings.log_level)
+        keys = load_keys(settings, service_settings)
         url = database_url(settings)
         wait_for_database(url)
-        prepare_database(url, analyst_login(url, keys, own_settings))
+        prepare_database(url, analyst_login(url, keys, service_settings))
     except (SettingsError, DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
-    forget_dead_services(settings.home)
+    remove_stale_metric_dirs(settings.home)
     # uvicorn hands the signal on once everything is answered; an orderly exit lets the embedded server be stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
@@ -40,13 +40,13 @@ def main() -> int:
         factory=True,
         host=settings.service_host,
         port=settings.service_port,
-        workers=own_settings.service_workers,
+        workers=service_settings.service_workers,
         log_config=None,
-        http=WholeAnswers,
+        http=CoalescingHttpProtocol,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(own_settings.trusted_proxies),
-        forwarded_allow_ips=list(own_settings.trusted_proxies),
+        proxy_headers=bool(service_settings.trusted_proxies),
+        forwarded_allow_ips=list(service_settings.trusted_proxies),
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=30,
         limit_concurrency=1_000,

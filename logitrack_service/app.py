@@ -25,40 +25,40 @@ from logitrack_service.auth.sessions import Revocations
 from logitrack_service.auth.tokens import Tokens
 from logitrack_service.console import routes as web
 from logitrack_service.database import connect, driver_dsn
-from logitrack_service.database_initializer import Schema
+from logitrack_service.database_initializer import DatabaseInitializer
 from logitrack_service.dependencies import Service
 from logitrack_service.http.decoding import StrictRequest
-from logitrack_service.http.middleware import RequestEnvelope
+from logitrack_service.http.middleware import RequestContextMiddleware
 from logitrack_service.http.openapi import complete, openapi_config
 from logitrack_service.http.problems import as_problem
 from logitrack_service.observability import health
 from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.telemetry import traced
 from logitrack_service.predictions import routes as predictions
-from logitrack_service.predictions.batching import Gathering
-from logitrack_service.predictions.model_reloader import ChampionWatch
+from logitrack_service.predictions.batching import DynamicBatcher
+from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.prediction_log import PredictionLog
 from logitrack_service.settings import ServiceSettings, get_service_settings
 
-LARGEST_BODY = 4_000_000  # bytes; handlers set smaller ones
+MAX_BODY_BYTES = 4_000_000  # bytes; handlers set smaller ones
 
 log = structlog.get_logger("logitrack.service")
 
 
-def create_app(settings: Settings | None = None, own_settings: ServiceSettings | None = None) -> Litestar:
+def create_app(settings: Settings | None = None, service_settings: ServiceSettings | None = None) -> Litestar:
     """The service, ready to be run by an ASGI server.
 
     Raises:
         SettingsError: a setting is wrong, above all a key that is missing, short or known to everybody.
     """
     settings = settings or get_settings()
-    own_settings = own_settings or get_service_settings()
-    configure_logs(own_settings.log_level)
-    keys = load_keys(settings, own_settings)
+    service_settings = service_settings or get_service_settings()
+    configure_logs(service_settings.log_level)
+    keys = load_keys(settings, service_settings)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with running_service(settings, own_settings, keys) as service:
+        async with running_service(settings, service_settings, keys) as service:
             app.state.service = service
             yield
 
@@ -68,30 +68,30 @@ def create_app(settings: Settings | None = None, own_settings: ServiceSettings |
         middleware=[DefineMiddleware(BearerAuthentication)],
         exception_handlers={Exception: as_problem},
         request_class=StrictRequest,
-        request_max_body_size=LARGEST_BODY,
+        request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),
         logging_config=None,
         debug=False,
     )
     complete(app)
-    app.asgi_handler = traced(RequestEnvelope(app.asgi_handler))
+    app.asgi_handler = traced(RequestContextMiddleware(app.asgi_handler))
     return app
 
 
 @asynccontextmanager
-async def running_service(settings: Settings, own_settings: ServiceSettings, keys: Keys) -> AsyncIterator[Service]:
+async def running_service(settings: Settings, service_settings: ServiceSettings, keys: Keys) -> AsyncIterator[Service]:
     """Starts a worker's parts and, at the end, stops them in reverse: what is queued is flushed."""
     async with AsyncExitStack() as stack:
         url = await asyncio.to_thread(database_url, settings)
-        analyst = analyst_login(url, keys, own_settings)
+        analyst = analyst_login(url, keys, service_settings)
         database = connect(url)
         stack.push_async_callback(database.dispose)
-        passwords = Passwords(own_settings)
+        passwords = Passwords(service_settings)
         stack.callback(passwords.close)
-        tokens = Tokens(keys, minutes=own_settings.access_token_minutes)
+        tokens = Tokens(keys, minutes=service_settings.access_token_minutes)
         revocations = Revocations(driver_dsn(url), token_seconds=tokens.seconds)
-        schema = Schema(url, analyst)
-        champion = ChampionWatch(settings.home / "models", database)
+        schema = DatabaseInitializer(url, analyst)
+        champion = ModelReloader(settings.home / "models", database)
         prediction_log = PredictionLog(driver_dsn(url))
 
         for part in (schema, revocations, champion):
@@ -102,16 +102,16 @@ async def running_service(settings: Settings, own_settings: ServiceSettings, key
         log.info("service_started", embedded=settings.embedded)
         yield Service(
             settings=settings,
-            own_settings=own_settings,
+            service_settings=service_settings,
             database=database,
             schema=schema,
             tokens=tokens,
             revocations=revocations,
-            accounts=Accounts(database, passwords, revocations, refresh_days=own_settings.refresh_token_days),
+            accounts=Accounts(database, passwords, revocations, refresh_days=service_settings.refresh_token_days),
             champion=champion,
             prediction_log=prediction_log,
-            gathering=Gathering(prediction_log),
+            batcher=DynamicBatcher(prediction_log),
             reports=Reports(database),
-            queries=AnalystQueries(driver_dsn(analyst.url), own_settings),
+            queries=AnalystQueries(driver_dsn(analyst.url), service_settings),
         )
     log.info("service_stopped")

@@ -27,7 +27,7 @@ def prepare_database(url: str, analyst: AnalystLogin) -> None:
         engine.dispose()
 
 
-class Schema:
+class DatabaseInitializer:
     """Whether the database is what this worker expects.
 
     A worker that starts while PostgreSQL is away starts all the same: it can predict, and it prepares the database as

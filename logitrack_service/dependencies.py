@@ -14,9 +14,9 @@ from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth.accounts import Accounts
 from logitrack_service.auth.sessions import Revocations
 from logitrack_service.auth.tokens import Tokens
-from logitrack_service.database_initializer import Schema
-from logitrack_service.predictions.batching import Gathering
-from logitrack_service.predictions.model_reloader import ChampionWatch
+from logitrack_service.database_initializer import DatabaseInitializer
+from logitrack_service.predictions.batching import DynamicBatcher
+from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.prediction_log import PredictionLog
 from logitrack_service.settings import ServiceSettings
 
@@ -26,15 +26,15 @@ class Service:
     """One worker's parts; they live from start-up to shutdown."""
 
     settings: Settings
-    own_settings: ServiceSettings
+    service_settings: ServiceSettings
     database: AsyncEngine
-    schema: Schema
+    schema: DatabaseInitializer
     tokens: Tokens
     revocations: Revocations
     accounts: Accounts
-    champion: ChampionWatch
+    champion: ModelReloader
     prediction_log: PredictionLog
-    gathering: Gathering
+    batcher: DynamicBatcher
     reports: Reports
     queries: AnalystQueries
 

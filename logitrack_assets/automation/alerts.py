@@ -12,7 +12,7 @@ from dagster import DagsterInstance, DefaultSensorStatus, RunFailureSensorContex
 
 from logitrack_assets.settings import get_settings
 
-TELL_AGAIN_AFTER = timedelta(hours=24)
+REPEAT_AFTER = timedelta(hours=24)
 _KEY = "logitrack/told"
 
 
@@ -22,14 +22,14 @@ def problem(job: str, step: str | None, error: str) -> str:
     return f"{job} / {step or 'run'} / {essence[:200]}"
 
 
-def first_time(instance: DagsterInstance, what: str, now: datetime) -> bool:
+def should_notify(instance: DagsterInstance, what: str, now: datetime) -> bool:
     """Whether this problem was not told within the last day; remembers that it is told now.
 
     The memory is in Dagster's own storage, so that it holds across restarts.
     """
     told: dict[str, str] = json.loads(instance.daemon_cursor_storage.get_cursor_values({_KEY}).get(_KEY, "{}"))
     key = hashlib.sha256(what.encode()).hexdigest()[:16]
-    fresh = {name: at for name, at in told.items() if now - datetime.fromisoformat(at) < TELL_AGAIN_AFTER}
+    fresh = {name: at for name, at in told.items() if now - datetime.fromisoformat(at) < REPEAT_AFTER}
     if key in fresh:
         return False
     instance.daemon_cursor_storage.set_cursor_values({_KEY: json.dumps(fresh | {key: now.isoformat()})})
@@ -52,7 +52,7 @@ def alert_on_failure(context: RunFailureSensorContext) -> SkipReason | None:
         elif data.error is not None:
             error = (data.error.cause or data.error).message
     job = context.dagster_run.job_name
-    if not first_time(context.instance, problem(job, step, error), datetime.now(UTC)):
+    if not should_notify(context.instance, problem(job, step, error), datetime.now(UTC)):
         return SkipReason("Told already within the last day.")
     words = f"logitrack: {job} failed at {step or 'its start'}: {error.strip()} (run {context.dagster_run.run_id})"
     context.log.error(words)

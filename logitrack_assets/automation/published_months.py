@@ -27,22 +27,22 @@ from logitrack_assets.partitions import contiguous, month_range
 from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.source import Source, SourceError
 
-ASK_AGAIN_AFTER = timedelta(days=1)
+RELAUNCH_AFTER = timedelta(days=1)
 """A month whose ingest failed is asked for again a day later, and at once when the source changes it."""
 
-MOST_ASKED = 120
+MAX_PROBES = 120
 """Questions (fleet and month) in one tick, the newest months first: HEAD requests, well under a minute."""
 
 
 @dataclass(frozen=True)
-class Launched:
+class LaunchedIngest:
     """What was launched for a fleet's month: which version of the file, and when."""
 
     etag: str
     at: str
 
 
-def months_to_ask(lake: Lake, fleets: Sequence[str], today: datetime) -> list[tuple[str, str]]:
+def months_to_probe(lake: Lake, fleets: Sequence[str], today: datetime) -> list[tuple[str, str]]:
     """(fleet, month) worth a question: everything from the first month in the lake up to now, newest first.
 
     An empty lake gives none: which years to begin with is for a person to say.
@@ -51,11 +51,11 @@ def months_to_ask(lake: Lake, fleets: Sequence[str], today: datetime) -> list[tu
     if not ingested:
         return []
     months = month_range(ingested[0], f"{today:%Y-%m}")
-    return [(fleet, month) for month in reversed(months) for fleet in fleets][:MOST_ASKED]
+    return [(fleet, month) for month in reversed(months) for fleet in fleets][:MAX_PROBES]
 
 
 def months_due(
-    lake: Lake, source: Source, fleets: Sequence[str], launched: Mapping[str, Launched], now: datetime
+    lake: Lake, source: Source, fleets: Sequence[str], launched: Mapping[str, LaunchedIngest], now: datetime
 ) -> dict[str, dict[str, str]]:
     """Months that the source has and the lake lacks, or has in another version: month to fleet to version.
 
@@ -65,7 +65,7 @@ def months_due(
         SourceError: the source does not answer; then nothing is known, and nothing is lost.
     """
     due: dict[str, dict[str, str]] = {}
-    for fleet, month in months_to_ask(lake, fleets, now):
+    for fleet, month in months_to_probe(lake, fleets, now):
         published = source.probe(fleet, month)
         if published is None:
             continue
@@ -75,13 +75,13 @@ def months_due(
             continue
         before = launched.get(f"{fleet}/{month}")
         # Either way: a clock that was set back must not keep a month waiting until it has caught up.
-        if before and before.etag == version and abs(now - datetime.fromisoformat(before.at)) < ASK_AGAIN_AFTER:
+        if before and before.etag == version and abs(now - datetime.fromisoformat(before.at)) < RELAUNCH_AFTER:
             continue
         due.setdefault(month, {})[fleet] = version
     return due
 
 
-def requests_for(due: Mapping[str, Mapping[str, str]], now: datetime) -> list[RunRequest]:
+def run_requests(due: Mapping[str, Mapping[str, str]], now: datetime) -> list[RunRequest]:
     """One run for each stretch of months; its key is made of what it brings, so that it is never launched twice."""
     requests = []
     for first, last in contiguous(sorted(due)):
@@ -100,19 +100,21 @@ def requests_for(due: Mapping[str, Mapping[str, str]], now: datetime) -> list[Ru
     return requests
 
 
-def read_cursor(text: str | None) -> dict[str, Launched]:
+def read_cursor(text: str | None) -> dict[str, LaunchedIngest]:
     """What earlier ticks launched."""
-    return {key: Launched(**value) for key, value in json.loads(text or "{}").items()}
+    return {key: LaunchedIngest(**value) for key, value in json.loads(text or "{}").items()}
 
 
 def write_cursor(
-    launched: Mapping[str, Launched], due: Mapping[str, Mapping[str, str]], lake: Lake, now: datetime
+    launched: Mapping[str, LaunchedIngest], due: Mapping[str, Mapping[str, str]], lake: Lake, now: datetime
 ) -> str:
     """The cursor after this tick; months that have arrived are dropped from it, so it stays small."""
     kept = {
         key: entry for key, entry in launched.items() if (lake.receipt(*key.split("/")) or {}).get("etag") != entry.etag
     }
-    new = {f"{fleet}/{month}": Launched(etag, now.isoformat()) for month in due for fleet, etag in due[month].items()}
+    new = {
+        f"{fleet}/{month}": LaunchedIngest(etag, now.isoformat()) for month in due for fleet, etag in due[month].items()
+    }
     return json.dumps({key: vars(entry) for key, entry in (kept | new).items()}, sort_keys=True)
 
 
@@ -137,7 +139,7 @@ def ingest_published_months(context: SensorEvaluationContext) -> SensorResult | 
     if not due:
         why = "nothing new" if lake.silver_months() else "the lake is empty: ingest the first months by hand"
         return SkipReason(f"Asked {source.base}: {why}.")
-    return SensorResult(run_requests=requests_for(due, now), cursor=write_cursor(launched, due, lake, now))
+    return SensorResult(run_requests=run_requests(due, now), cursor=write_cursor(launched, due, lake, now))
 
 
 @schedule(

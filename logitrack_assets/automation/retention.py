@@ -26,7 +26,7 @@ from logitrack_assets.database import database_url, migrate
 from logitrack_assets.settings import get_settings
 
 _PAGE = 500
-ROWS_AT_ONCE = 20_000
+MAX_DELETE_ROWS = 20_000
 """Rows deleted in one transaction: the service goes on writing meanwhile."""
 
 _REQUESTS = {"predictions": "at", "outcomes": "reported_at", "audit_events": "at"}  # table: when it happened
@@ -52,11 +52,11 @@ def remove_old_runs(
     instance: DagsterInstance, before: datetime, compute_logs: Path, checks: Iterable[AssetCheckKey]
 ) -> int:
     """Deletes finished runs created before a moment, and their logs, except those to keep; gives their number."""
-    doomed = set(_finished(instance, before)) - runs_to_keep(instance, checks)
-    for run_id in doomed:
+    expired = set(_finished(instance, before)) - runs_to_keep(instance, checks)
+    for run_id in expired:
         instance.delete_run(run_id)
         shutil.rmtree(compute_logs / run_id, ignore_errors=True)
-    return len(doomed)
+    return len(expired)
 
 
 def remove_old_requests(url: str, before: datetime) -> dict[str, int]:
@@ -70,9 +70,9 @@ def remove_old_requests(url: str, before: datetime) -> dict[str, int]:
         )
         while True:
             with engine.begin() as connection:
-                count = connection.execute(some, {"before": before, "most": ROWS_AT_ONCE}).rowcount
+                count = connection.execute(some, {"before": before, "most": MAX_DELETE_ROWS}).rowcount
             removed[name] += count
-            if count < ROWS_AT_ONCE:
+            if count < MAX_DELETE_ROWS:
                 break
     engine.dispose()
     return removed

@@ -23,17 +23,17 @@ from sqlalchemy import Connection, create_engine, text
 from logitrack_assets.automation.jobs import retrain_eta
 from logitrack_assets.database import database_url
 from logitrack_assets.eta.artifact.predictor import Manifest
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import get_settings
 
 LIVE_DAYS = 7
-LIVE_OUTCOMES_AT_LEAST = 500
+MIN_LIVE_OUTCOMES = 500
 """Fewer outcomes than this say more about chance than about the model: at 500 the error is known to about 5%."""
 
 
 @dataclass(frozen=True)
-class Due:
+class RetrainTrigger:
     """Why to train, and a key that is the same for the same reasons."""
 
     reason: str
@@ -42,7 +42,7 @@ class Due:
     """Drift or live error, which a cool-down holds back; new months are not."""
 
 
-def new_months(lake: Lake, newest: Manifest | None) -> Due | None:
+def new_months(lake: Lake, newest: Manifest | None) -> RetrainTrigger | None:
     """Clean months, or new versions of them, that the newest version has not seen; older ones than its window are not
     missed.
     """
@@ -58,7 +58,7 @@ def new_months(lake: Lake, newest: Manifest | None) -> Due | None:
         return None
     months = sorted({month for month, _, _ in unseen})
     named = ", ".join(months[:6]) + (f" and {len(months) - 6} more" if len(months) > 6 else "")
-    return Due(f"new months: {named}", _key("months", sorted(there)), urgent=False)
+    return RetrainTrigger(f"new months: {named}", _key("months", sorted(there)), urgent=False)
 
 
 def bronze_digests(lake: Lake, month: str) -> dict[str, str]:
@@ -67,7 +67,7 @@ def bronze_digests(lake: Lake, month: str) -> dict[str, str]:
     return {fleet: receipt["sha256"] for fleet, receipt in receipts.items() if receipt}
 
 
-def drift(connection: Connection, champion: Manifest) -> Due | None:
+def drift(connection: Connection, champion: Manifest) -> RetrainTrigger | None:
     """Drift that was found for the champion in months after those it was trained on."""
     rows = connection.execute(
         text(
@@ -79,10 +79,10 @@ def drift(connection: Connection, champion: Manifest) -> Due | None:
     if not rows:
         return None
     found = "; ".join(f"{month} ({measures})" for month, measures in rows[-3:])
-    return Due(f"drift in {found}", _key("drift", [champion.version, [row[0] for row in rows]]), urgent=True)
+    return RetrainTrigger(f"drift in {found}", _key("drift", [champion.version, [row[0] for row in rows]]), urgent=True)
 
 
-def live_error(connection: Connection, champion: Manifest, *, worse_by: float) -> Due | None:
+def live_error(connection: Connection, champion: Manifest, *, worse_by: float) -> RetrainTrigger | None:
     """Errors of reported rides that exceed the champion's own test error by more than `worse_by` (a share)."""
     outcomes, live = connection.execute(
         text(
@@ -94,10 +94,10 @@ def live_error(connection: Connection, champion: Manifest, *, worse_by: float) -
         {"version": champion.version, "days": LIVE_DAYS},
     ).one()
     expected = champion.metrics.mae_minutes
-    if outcomes < LIVE_OUTCOMES_AT_LEAST or live <= expected * (1 + worse_by):
+    if outcomes < MIN_LIVE_OUTCOMES or live <= expected * (1 + worse_by):
         return None
     reason = f"live error {live:.2f} minutes over {outcomes} rides against {expected:.2f} at the test"
-    return Due(reason, _key("live", [champion.version, f"{datetime.now(UTC):%G-%V}"]), urgent=True)
+    return RetrainTrigger(reason, _key("live", [champion.version, f"{datetime.now(UTC):%G-%V}"]), urgent=True)
 
 
 def last_training(instance: DagsterInstance) -> datetime | None:
@@ -106,7 +106,7 @@ def last_training(instance: DagsterInstance) -> datetime | None:
     return records[0].create_timestamp if records else None
 
 
-def busy(instance: DagsterInstance, jobs: Iterable[str]) -> str | None:
+def active_job(instance: DagsterInstance, jobs: Iterable[str]) -> str | None:
     """The name of a job among these that waits or runs."""
     for job in jobs:
         if instance.get_runs_count(RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES)):
@@ -125,9 +125,9 @@ def busy(instance: DagsterInstance, jobs: Iterable[str]) -> str | None:
 def retrain_when_due(context: SensorEvaluationContext) -> RunRequest | SkipReason:
     settings = get_settings()
     # A batch is complete when nothing is being ingested any more.
-    if (job := busy(context.instance, ("ingest_month", "rebuild_month", "retrain_eta"))) is not None:
+    if (job := active_job(context.instance, ("ingest_month", "rebuild_month", "retrain_eta"))) is not None:
         return SkipReason(f"{job} is at work; asked again when it is done.")
-    lake, models = Lake(settings.home), ModelStore(settings.home / "models")
+    lake, models = Lake(settings.home), ModelRegistry(settings.home / "models")
     versions, champion = models.versions(), models.champion()
     found = [new_months(lake, models.manifest(versions[-1]) if versions else None)]
     if champion is not None:

@@ -19,7 +19,7 @@ from logitrack_assets.settings import Settings
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckOutcome:
     """What one check said of one asset, for a range of months where it has months."""
 
     asset: str
@@ -35,7 +35,7 @@ class Verdict:
         return self.severe and not self.passed
 
 
-def check(settings: Settings, months: Sequence[str], console: Console, junit: Path | None) -> list[Verdict]:
+def check(settings: Settings, months: Sequence[str], console: Console, junit: Path | None) -> list[CheckOutcome]:
     """Runs the checks through Dagster, prints them, and gives their verdicts.
 
     Raises:
@@ -47,7 +47,7 @@ def check(settings: Settings, months: Sequence[str], console: Console, junit: Pa
         raise LogitrackError(f"{', '.join(missing)}: not materialised here, so there is nothing to check.")
     if not chosen:
         raise LogitrackError("Nothing is materialised yet: `logitrack materialize --months …` comes first.")
-    verdicts: list[Verdict] = []
+    verdicts: list[CheckOutcome] = []
     with DagsterInstance.get() as instance:
         for stretch in contiguous(chosen):
             report = run_job(instance, "run_checks", console, months=stretch)
@@ -60,7 +60,7 @@ def check(settings: Settings, months: Sequence[str], console: Console, junit: Pa
     return verdicts
 
 
-def write_junit(verdicts: Sequence[Verdict], file: Path) -> None:
+def write_junit(verdicts: Sequence[CheckOutcome], file: Path) -> None:
     """The verdicts as a JUnit XML file: a suite an asset, a case a check; warnings are passes with words."""
     root = ElementTree.Element("testsuites", name="logitrack check")
     for asset in sorted({verdict.asset for verdict in verdicts}):
@@ -82,7 +82,7 @@ def write_junit(verdicts: Sequence[Verdict], file: Path) -> None:
     ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
 
 
-def _verdicts(instance: DagsterInstance, run_id: str, stretch: tuple[str, str]) -> list[Verdict]:
+def _verdicts(instance: DagsterInstance, run_id: str, stretch: tuple[str, str]) -> list[CheckOutcome]:
     first, last = stretch
     found = []
     for entry in instance.all_logs(run_id):
@@ -96,7 +96,7 @@ def _verdicts(instance: DagsterInstance, run_id: str, stretch: tuple[str, str]) 
             if isinstance(value.value, str | float | int)
         )
         found.append(
-            Verdict(
+            CheckOutcome(
                 asset=evaluation.asset_key.to_user_string(),
                 check=evaluation.check_name,
                 months=first if first == last else f"{first} to {last}",
@@ -108,7 +108,7 @@ def _verdicts(instance: DagsterInstance, run_id: str, stretch: tuple[str, str]) 
     return sorted(found, key=lambda verdict: (not verdict.broken, verdict.passed, verdict.asset, verdict.check))
 
 
-def _print(verdicts: Sequence[Verdict], console: Console) -> None:
+def _print(verdicts: Sequence[CheckOutcome], console: Console) -> None:
     table = Table("", "asset", "check", "months", "why", box=None, pad_edge=False)
     for verdict in verdicts:
         sign = "[green]✓[/]" if verdict.passed else "[red]✗[/]" if verdict.severe else "[yellow]![/]"

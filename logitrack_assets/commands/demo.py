@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from logitrack_assets.database import database_url
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.settings import Settings
 
 QUESTION = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2020-01-15T17:30:00"}
@@ -37,7 +37,7 @@ def ask(service_url: str) -> dict[str, Any]:
 
 def write_report(settings: Settings, answer: dict[str, Any], *, source: str) -> dict[str, Any]:
     """What was made of the trips and what was answered, also as `demo.json` in the home folder."""
-    models = ModelStore(settings.home / "models")
+    models = ModelRegistry(settings.home / "models")
     champion = models.champion()
     assert champion is not None, "the service answered without a champion"
     report = {

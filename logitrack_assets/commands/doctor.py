@@ -21,22 +21,22 @@ from logitrack_assets.database.migrate import pending
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings
 
-JAVA_AT_LEAST = 17  # what Spark 4 runs on
-DISK_AT_LEAST = 2 * 2**30
+MIN_JAVA_VERSION = 17  # what Spark 4 runs on
+MIN_FREE_DISK_BYTES = 2 * 2**30
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnostic:
     """One line of the doctor's screen: a fact, and the mend where it is not as it should be."""
 
     part: str
     fact: str
-    mend: str | None = None
+    hint: str | None = None
 
     @property
-    def well(self) -> bool:
-        return self.mend is None
+    def ok(self) -> bool:
+        return self.hint is None
 
 
 def require_java() -> str:
@@ -45,24 +45,26 @@ def require_java() -> str:
     Raises:
         LogitrackError: there is none, or it is too old.
     """
-    mend = f"install Java {JAVA_AT_LEAST} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
+    hint = (
+        f"install Java {MIN_JAVA_VERSION} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
+    )
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if java is None or not Path(java).exists():
         where = f"JAVA_HOME={home} has no bin/java" if home else "no java on the PATH"
-        raise LogitrackError(f"Spark needs Java, and there is none ({where}): {mend}.")
+        raise LogitrackError(f"Spark needs Java, and there is none ({where}): {hint}.")
     try:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LogitrackError(f"{java} does not run ({error}): {mend}.") from None
+        raise LogitrackError(f"{java} does not run ({error}): {hint}.") from None
     found = re.search(r'version "(?:1\.)?(\d+)[^"]*"', said)
-    if found is None or int(found[1]) < JAVA_AT_LEAST:
+    if found is None or int(found[1]) < MIN_JAVA_VERSION:
         version = found[0] if found else said.strip().splitlines()[:1]
-        raise LogitrackError(f"Spark needs Java {JAVA_AT_LEAST} or newer, {java} is {version}: {mend}.")
+        raise LogitrackError(f"Spark needs Java {MIN_JAVA_VERSION} or newer, {java} is {version}: {hint}.")
     return f"{java}, {found[0]}"
 
 
-def require_disk(folder: Path, at_least: int = DISK_AT_LEAST) -> str:
+def require_disk(folder: Path, at_least: int = MIN_FREE_DISK_BYTES) -> str:
     """The free disk space at a folder that may not exist yet.
 
     Raises:
@@ -104,25 +106,29 @@ def require_source(settings: Settings) -> str:
     return f"{folder}, {len(list((folder / 'trip-data').glob('*.parquet')))} files"
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def run_diagnostics(settings: Settings) -> Iterator[Diagnostic]:
     """Looks at one part after the other; each finding comes as soon as it is known."""
-    yield _try("Java", require_java)
-    yield _try("memory", lambda: _memory(settings))
-    yield _try("disk", lambda: require_disk(settings.home))
-    yield _try("service port", lambda: _port(settings.service_host, settings.service_port, "LOGITRACK_SERVICE_PORT"))
-    yield _try("Dagster port", lambda: _port(settings.dagster_host, settings.dagster_port, "LOGITRACK_DAGSTER_PORT"))
-    yield _try("database", lambda: _database(settings))
-    yield _try("Dagster daemon", lambda: _daemon(settings))
-    yield _try("data source", lambda: require_source(settings))
-    yield _try("model", lambda: _model(settings))
+    yield _diagnose("Java", require_java)
+    yield _diagnose("memory", lambda: _memory(settings))
+    yield _diagnose("disk", lambda: require_disk(settings.home))
+    yield _diagnose(
+        "service port", lambda: _port(settings.service_host, settings.service_port, "LOGITRACK_SERVICE_PORT")
+    )
+    yield _diagnose(
+        "Dagster port", lambda: _port(settings.dagster_host, settings.dagster_port, "LOGITRACK_DAGSTER_PORT")
+    )
+    yield _diagnose("database", lambda: _database(settings))
+    yield _diagnose("Dagster daemon", lambda: _daemon(settings))
+    yield _diagnose("data source", lambda: require_source(settings))
+    yield _diagnose("model", lambda: _model(settings))
 
 
-def _try(part: str, look: Callable[[], str]) -> Finding:
+def _diagnose(part: str, look: Callable[[], str]) -> Diagnostic:
     try:
-        return Finding(part, look())
+        return Diagnostic(part, look())
     except LogitrackError as error:
-        fact, _, mend = str(error).rpartition(": ")
-        return Finding(part, fact, mend)
+        fact, _, hint = str(error).rpartition(": ")
+        return Diagnostic(part, fact, hint)
 
 
 def _memory(settings: Settings) -> str:
@@ -185,15 +191,15 @@ def _daemon(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    from logitrack_assets.eta.artifact.predictor import ArtefactError
-    from logitrack_assets.eta.registry import ModelStore
+    from logitrack_assets.eta.artifact.predictor import ArtifactError
+    from logitrack_assets.eta.registry import ModelRegistry
 
-    models = ModelStore(settings.home / "models")
+    models = ModelRegistry(settings.home / "models")
     champion = models.champion()
     if champion is None:
         raise LogitrackError("no champion yet: run `make demo`, or `logitrack materialize --months 2019-01:2019-12`")
     try:
         models.load(champion.version)
-    except ArtefactError as error:
+    except ArtifactError as error:
         raise LogitrackError(f"{error}: go back with `logitrack model rollback`") from None
     return f"{champion.version}, champion since {champion.promoted_at}"

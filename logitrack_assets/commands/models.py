@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Column, Table
 
-from logitrack_assets.eta.artifact.predictor import CARD, ArtefactError
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.artifact.predictor import CARD, ArtifactError
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.settings import Settings
 
 
@@ -24,7 +24,7 @@ def print_versions(settings: Settings, console: Console) -> None:
         table.add_row(version, through, fleets, state, reason)
     try:
         _models(settings).champion()
-    except ArtefactError as error:
+    except ArtifactError as error:
         console.print(f"[red]{error}[/]", highlight=False)
     console.print(table if table.row_count else "No model yet: `logitrack materialize --months …` makes one.")
 
@@ -46,5 +46,5 @@ def rollback(settings: Settings, reason: str, console: Console) -> None:
     console.print(f"{champion.version} is champion again.", highlight=False)
 
 
-def _models(settings: Settings) -> ModelStore:
-    return ModelStore(settings.home / "models")
+def _models(settings: Settings) -> ModelRegistry:
+    return ModelRegistry(settings.home / "models")

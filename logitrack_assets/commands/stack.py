@@ -1,4 +1,4 @@
-"""`up` and `demo`: the whole house on one machine, and every process of it gone afterwards."""
+"""`up` and `demo`: the whole stack on one machine, and every process of it gone afterwards."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rich.console import Console
 from logitrack_assets import sample
 from logitrack_assets.commands.demo import ask, print_report, write_report
 from logitrack_assets.commands.doctor import require_disk, require_java
-from logitrack_assets.commands.supervisor import Children, only_one, require_free_port
+from logitrack_assets.commands.supervisor import ProcessSupervisor, require_free_port, single_instance
 from logitrack_assets.database import database_url, migrate, wait_for_database
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.instance import PROJECT, dagster_environment
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
@@ -28,22 +28,22 @@ READY_SECONDS = 180
 
 def up(settings: Settings, console: Console) -> None:
     """Runs everything until Ctrl-C or a termination signal."""
-    with _house(settings, console, "up") as house:
-        house.materialize_if_needed()
+    with _local_stack(settings, console, "up") as stack:
+        stack.materialize_if_needed()
         with suppress(KeyboardInterrupt):  # that is how it is meant to end
-            house.start_servers()
+            stack.start_servers()
             console.print(
                 f"\n[bold green]logitrack is running[/]\n"
-                f"  Dagster UI         {house.dagster_url}\n"
-                f"  API documentation  {house.service_url}/docs\n"
+                f"  Dagster UI         {stack.dagster_url}\n"
+                f"  API documentation  {stack.service_url}/docs\n"
                 f"  logs               {settings.home / 'logs'}\n\n"
                 f"Ask it, for instance from another terminal:\n",
                 highlight=False,
             )
-            console.out(house.curl(), highlight=False)
+            console.out(stack.curl(), highlight=False)
             console.print("\nCtrl-C ends it.")
             while True:
-                house.children.check()
+                stack.children.check()
                 time.sleep(1)
         console.print("\nEnding…")
     console.print("Ended; nothing is left running.")
@@ -51,17 +51,17 @@ def up(settings: Settings, console: Console) -> None:
 
 def demo(settings: Settings, console: Console) -> None:
     """Everything `up` does, one prediction over HTTP, a report as `demo.json`, and the end."""
-    with _house(settings, console, "demo") as house:
-        house.materialize_if_needed()
-        house.start_servers()
-        answer = ask(house.service_url)
-        report = write_report(settings, answer, source=house.source_url)
+    with _local_stack(settings, console, "demo") as stack:
+        stack.materialize_if_needed()
+        stack.start_servers()
+        answer = ask(stack.service_url)
+        report = write_report(settings, answer, source=stack.source_url)
         print_report(report, console)
         console.print(f"The report is also in {settings.home / 'demo.json'}.", highlight=False)
 
 
-class _House:
-    def __init__(self, settings: Settings, console: Console, children: Children) -> None:
+class LocalStack:
+    def __init__(self, settings: Settings, console: Console, children: ProcessSupervisor) -> None:
         self.settings, self.console, self.children = settings, console, children
         self.service_url = f"http://{settings.service_host}:{settings.service_port}"
         self.dagster_url = f"http://{settings.dagster_host}:{settings.dagster_port}"
@@ -74,7 +74,7 @@ class _House:
 
         In a process of its own, so that its Spark is gone when the servers start.
         """
-        if ModelStore(self.settings.home / "models").champion() is not None:
+        if ModelRegistry(self.settings.home / "models").champion() is not None:
             return
         chosen = "LOGITRACK_TLC_URL" if self.settings.tlc_url else "the packaged sample"
         self.console.print(
@@ -127,8 +127,8 @@ class _House:
 
 
 @contextmanager
-def _house(settings: Settings, console: Console, what: str) -> Iterator[_House]:
-    with _ending_on_signals(), only_one(settings.home, what):
+def _local_stack(settings: Settings, console: Console, what: str) -> Iterator[LocalStack]:
+    with _ending_on_signals(), single_instance(settings.home, what):
         require_java()
         require_disk(settings.home)
         require_free_port(settings.service_host, settings.service_port, "LOGITRACK_SERVICE_PORT")
@@ -136,9 +136,9 @@ def _house(settings: Settings, console: Console, what: str) -> Iterator[_House]:
         url = database_url(settings)
         wait_for_database(url)
         migrate(url)
-        children = Children(settings.home / "logs")
+        children = ProcessSupervisor(settings.home / "logs")
         try:
-            yield _House(settings, console, children)
+            yield LocalStack(settings, console, children)
         finally:
             children.stop()
 

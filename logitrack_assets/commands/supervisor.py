@@ -16,7 +16,7 @@ from logitrack_assets.errors import LogitrackError
 
 
 @contextmanager
-def only_one(home: Path, what: str) -> Iterator[None]:
+def single_instance(home: Path, what: str) -> Iterator[None]:
     """Holds the home folder for one `up` or `demo`.
 
     Raises:
@@ -55,7 +55,7 @@ def require_free_port(host: str, port: int, setting: str) -> None:
             ) from None
 
 
-class Children:
+class ProcessSupervisor:
     """Processes started here, each in a group of its own and with a log file; `stop` leaves none behind."""
 
     def __init__(self, logs: Path) -> None:

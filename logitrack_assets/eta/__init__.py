@@ -1,1 +1,1 @@
-"""What an ETA is: features, training, evaluation, intervals, the artefact, its champion and its drift."""
+"""What an ETA is: features, training, evaluation, intervals, the artifact, its champion and its drift."""

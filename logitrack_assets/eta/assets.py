@@ -9,10 +9,10 @@ from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta import plots, tracking
 from logitrack_assets.eta.artifact.predictor import CARD, FORMAT
 from logitrack_assets.eta.drift_asset import eta_drift
-from logitrack_assets.eta.evaluation.gates import judge
+from logitrack_assets.eta.evaluation.gates import evaluate_gates
 from logitrack_assets.eta.model_card import table
-from logitrack_assets.eta.registry import ModelStore
-from logitrack_assets.eta.training.pipeline import Candidate, Options, build
+from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.training.pipeline import Candidate, TrainingOptions, build
 from logitrack_assets.eta.training.strategy import Estimator
 from logitrack_assets.lake import Lake
 from logitrack_assets.plotting import as_markdown
@@ -40,8 +40,8 @@ class TrainingConfig(Config):
     seed: int = Field(20190801, ge=0, description="The same months and seed give the same predictions.")
 
 
-def _models(settings: Settings) -> ModelStore:
-    return ModelStore(settings.home / "models")
+def _models(settings: Settings) -> ModelRegistry:
+    return ModelRegistry(settings.home / "models")
 
 
 @asset(
@@ -53,13 +53,13 @@ def _models(settings: Settings) -> ModelStore:
     pool="spark",
     tags={"domain": "eta"},
     description="A candidate: trees for zones alone and with a planned distance, intervals, and what is needed to "
-    "answer, as one folder of inert files. Trained on every clean month that is loaded; its recipe is chosen by a "
+    "answer, as one folder of inert files. FittedModel on every clean month that is loaded; its recipe is chosen by a "
     "rolling backtest and judged on the newest month.",
 )
 def eta_model(context: AssetExecutionContext, config: TrainingConfig, spark: SparkResource) -> MaterializeResult:
     settings = get_settings()
     models = _models(settings)
-    options = Options(config.estimator, config.window_months, config.backtest_folds, config.trees, config.seed)
+    options = TrainingOptions(config.estimator, config.window_months, config.backtest_folds, config.trees, config.seed)
     try:
         candidate = build(spark.session, Lake(settings.home), models, options, say=context.log.info)
     except LogitrackError as error:
@@ -74,7 +74,7 @@ def eta_model(context: AssetExecutionContext, config: TrainingConfig, spark: Spa
     shown: dict[str, MetadataValue] = {
         name: MetadataValue.md(as_markdown(figure, name)) for name, figure in pictures.items()
     }
-    if tracking.wanted():
+    if tracking.is_enabled():
         try:
             told = tracking.log_candidate(candidate.manifest, folder, pictures)
         except LogitrackError as error:  # the version is published; where it is also written down is second to that
@@ -135,12 +135,12 @@ def eta_champion(context: AssetExecutionContext) -> MaterializeResult:
     if not versions:
         raise Failure("There is no candidate to promote: materialise eta_model first.", allow_retries=False)
     version = versions[-1]
-    verdicts = judge(models, version)
+    verdicts = evaluate_gates(models, version)
     failed = {name: verdict.why for name, verdict in verdicts.items() if not verdict.passed}
     if failed:
         reason = "\n".join(f"{name}: {why}" for name, why in failed.items())
         for name, why in failed.items():
-            models.reject_candidate(version, f"{name}: {why}")
+            models.record_rejection(version, f"{name}: {why}")
         raise Failure(f"{version} was not promoted. {reason}", allow_retries=False)
     before = models.champion()
     if before is None or before.version != version:

@@ -8,15 +8,15 @@ from dagster import (
     asset_check,
 )
 
-from logitrack_assets.eta.artifact.predictor import ArtefactError
+from logitrack_assets.eta.artifact.predictor import ArtifactError
 from logitrack_assets.eta.drift_asset import drift_check
-from logitrack_assets.eta.evaluation.gates import VERDICTS, Verdict
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.evaluation.gates import GATES, GateResult
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.settings import get_settings
 
 
 def _check(name: str) -> AssetChecksDefinition:
-    verdict_on = VERDICTS[name]
+    verdict_on = GATES[name]
 
     @asset_check(
         name=name,
@@ -25,17 +25,17 @@ def _check(name: str) -> AssetChecksDefinition:
         description=" ".join((verdict_on.__doc__ or "").split()),
     )
     def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        models = ModelStore(get_settings().home / "models")
+        models = ModelRegistry(get_settings().home / "models")
         versions = models.versions()
         if not versions:
             return AssetCheckResult(passed=False, description="There is no model: materialise eta_model.")
         version = versions[-1]
         try:
             verdict = verdict_on(models, version)
-        except (ArtefactError, OSError, ValueError, KeyError) as error:
-            verdict = Verdict(False, f"It could not be judged: {error}")
+        except (ArtifactError, OSError, ValueError, KeyError) as error:
+            verdict = GateResult(False, f"It could not be judged: {error}")
         if not verdict.passed:
-            models.reject_candidate(version, f"{name}: {verdict.why}")
+            models.record_rejection(version, f"{name}: {verdict.why}")
         return AssetCheckResult(
             passed=verdict.passed,
             severity=AssetCheckSeverity.ERROR,
@@ -46,4 +46,4 @@ def _check(name: str) -> AssetChecksDefinition:
     return check
 
 
-checks = [*(_check(name) for name in VERDICTS), drift_check]
+checks = [*(_check(name) for name in GATES), drift_check]

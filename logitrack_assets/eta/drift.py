@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact.predictor import Errors, Metrics
+from logitrack_assets.eta.artifact.predictor import ModelMetrics, RegressionMetrics
 from logitrack_assets.eta.features import FLEETS, TripBatch, geometry, hour_of_week_kind
-from logitrack_assets.eta.training.fitting import Census, Trips
+from logitrack_assets.eta.training.fitting import TripCounts, TripDataset
 
 EMPTY_SHARE = 1e-4
 """Share that an empty bin is given, so that one trip in a new bin does not make the index infinite."""
@@ -90,7 +90,7 @@ class Reference:
     judged_mae_minutes: float
 
     @classmethod
-    def of(cls, sample: Trips, census: Census, metrics: Metrics) -> Self:
+    def from_training(cls, sample: TripDataset, census: TripCounts, metrics: ModelMetrics) -> Self:
         shares: dict[str, dict[str, list[int]]] = {}
         volume: dict[str, float] = {}
         for code, fleet in enumerate(FLEETS):
@@ -121,7 +121,7 @@ def histograms(trips: TripBatch) -> dict[str, NDArray[np.int64]]:
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftMeasurement:
     """One measure of a month and a fleet beside its threshold."""
 
     fleet: str
@@ -132,22 +132,22 @@ class Finding:
 
 
 def measure(
-    reference: Reference, fleet: str, trips: TripBatch, volume: int, error: Errors, limits: Thresholds
-) -> list[Finding]:
+    reference: Reference, fleet: str, trips: TripBatch, volume: int, error: RegressionMetrics, limits: Thresholds
+) -> list[DriftMeasurement]:
     """Compares a month of a fleet with what the champion knows. trips: a fair sample; volume: all of them.
 
     A fleet that the champion never saw drifts as a whole: its one finding says so.
     """
     if fleet not in reference.shares:
-        return [Finding(fleet, "unknown fleet", 1.0, 0.0, drifted=True)]
+        return [DriftMeasurement(fleet, "unknown fleet", 1.0, 0.0, drifted=True)]
     found = histograms(trips)
     findings = []
     for name, expected in reference.shares[fleet].items():
         index = stability_index(np.array(expected, dtype=np.float64), found[name].astype(np.float64))
-        findings.append(Finding(fleet, f"psi {name}", index, limits.psi, index > limits.psi))
+        findings.append(DriftMeasurement(fleet, f"psi {name}", index, limits.psi, index > limits.psi))
     ratio = volume / reference.volume[fleet]
     away = max(ratio, 1 / ratio) if ratio > 0 else float(reference.volume[fleet])
-    findings.append(Finding(fleet, "volume ratio", ratio, limits.volume_ratio, away > limits.volume_ratio))
+    findings.append(DriftMeasurement(fleet, "volume ratio", ratio, limits.volume_ratio, away > limits.volume_ratio))
     worse = error.mae_minutes / reference.judged_mae_minutes
-    findings.append(Finding(fleet, "error ratio", worse, limits.error_ratio, worse > limits.error_ratio))
+    findings.append(DriftMeasurement(fleet, "error ratio", worse, limits.error_ratio, worse > limits.error_ratio))
     return findings

@@ -19,11 +19,11 @@ from pyspark.sql import SparkSession
 from sqlalchemy import make_url
 
 from logitrack_assets.database import database_url, migrate
-from logitrack_assets.eta.artifact.predictor import FORMAT, REFERENCE, Artefact
-from logitrack_assets.eta.drift import Finding, Reference, Thresholds, measure
+from logitrack_assets.eta.artifact.predictor import FORMAT, REFERENCE, Predictor
+from logitrack_assets.eta.drift import DriftMeasurement, Reference, Thresholds, measure
 from logitrack_assets.eta.evaluation.metrics import errors
 from logitrack_assets.eta.model_card import table
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.training.fitting import collect_sample, silver_trips
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import MONTHS
@@ -32,7 +32,7 @@ from logitrack_assets.spark import SparkResource
 
 SAMPLE_TRIPS = 40_000
 """Trips of a month and fleet that are compared: sampling alone then gives an index below 0.005."""
-MOST_MONTHS_IN_A_RUN = 24
+MAX_MONTHS_PER_RUN = 24
 
 
 def thresholds(settings: Settings) -> Thresholds:
@@ -43,20 +43,20 @@ def thresholds(settings: Settings) -> Thresholds:
 
 
 def find_drift(
-    session: SparkSession, lake: Lake, models: ModelStore, champion: Artefact, month: str, limits: Thresholds
-) -> list[Finding]:
+    session: SparkSession, lake: Lake, models: ModelRegistry, champion: Predictor, month: str, limits: Thresholds
+) -> list[DriftMeasurement]:
     """Measures of one silver month for each of its fleets."""
     reference = Reference.load(models.path(champion.version) / REFERENCE)
     findings = []
     trips = silver_trips(session, [lake.silver(month)])
     for fleet, volume in sorted((row["fleet"], row["count"]) for row in trips.groupBy("fleet").count().collect()):
-        sample = collect_sample(trips.where(trips.fleet == fleet), rows=SAMPLE_TRIPS, of=volume, seed=0)
+        sample = collect_sample(trips.where(trips.fleet == fleet), rows=SAMPLE_TRIPS, total=volume, seed=0)
         error = errors(champion.minutes(sample.batch.without_distance()), sample.minutes)
         findings += measure(reference, fleet, sample.batch, volume, error, limits)
     return findings
 
 
-def write_findings(url: str, month: str, version: str, findings: Sequence[Finding]) -> None:
+def write_findings(url: str, month: str, version: str, findings: Sequence[DriftMeasurement]) -> None:
     """Replaces what is known of a month for a model version, in one transaction."""
     address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(address) as connection, connection.cursor() as cursor:
@@ -71,7 +71,7 @@ def write_findings(url: str, month: str, version: str, findings: Sequence[Findin
 @asset(
     deps=[AssetKey("silver_trips")],
     partitions_def=MONTHS,
-    backfill_policy=BackfillPolicy.multi_run(MOST_MONTHS_IN_A_RUN),
+    backfill_policy=BackfillPolicy.multi_run(MAX_MONTHS_PER_RUN),
     group_name="eta",
     kinds={"pyspark", "postgres"},
     owners=["team:eta"],
@@ -84,30 +84,30 @@ def write_findings(url: str, month: str, version: str, findings: Sequence[Findin
 )
 def eta_drift(context: AssetExecutionContext, spark: SparkResource) -> MaterializeResult:
     settings = get_settings()
-    lake, models = Lake(settings.home), ModelStore(settings.home / "models")
+    lake, models = Lake(settings.home), ModelRegistry(settings.home / "models")
     champion = models.champion()
-    artefact = models.load(champion.version) if champion else None
+    artifact = models.load(champion.version) if champion else None
     drifted: dict[str, list[str]] = {}
     said: dict[str, MetadataValue]
     for month in context.partition_keys:
-        if artefact is None:
+        if artifact is None:
             said = {"outcome": MetadataValue.text("There is no champion yet, so nothing to compare the month with.")}
         elif not lake.silver(month).is_dir():
             said = {"outcome": MetadataValue.text("The month has no clean trips.")}
-        elif month <= artefact.manifest.trained_through:
-            said = {"outcome": MetadataValue.text(f"{artefact.version} is trained through a later month than this.")}
+        elif month <= artifact.manifest.trained_through:
+            said = {"outcome": MetadataValue.text(f"{artifact.version} is trained through a later month than this.")}
         else:
-            findings = find_drift(spark.session, lake, models, artefact, month, thresholds(settings))
+            findings = find_drift(spark.session, lake, models, artifact, month, thresholds(settings))
             url = database_url(settings)
             migrate(url)
-            write_findings(url, month, artefact.version, findings)
+            write_findings(url, month, artifact.version, findings)
             drifted[month] = [f"{f.fleet} {f.measure} {f.value:.2f}" for f in findings if f.drifted]
             rows = [
                 (f.fleet, f.measure, f"{f.value:.3f}", f"{f.threshold:g}", "yes" if f.drifted else "") for f in findings
             ]
             said = {
                 "outcome": MetadataValue.text("; ".join(drifted[month]) or "The month is like those before it."),
-                "model_version": MetadataValue.text(artefact.version),
+                "model_version": MetadataValue.text(artifact.version),
                 # Numbers of their own: Dagster charts them over the months.
                 **{
                     f"{f.fleet}/{f.measure}": MetadataValue.float(f.value)
@@ -125,12 +125,12 @@ def eta_drift(context: AssetExecutionContext, spark: SparkResource) -> Materiali
 
 @asset_check(
     asset=eta_drift,
-    name="month_is_like_those_before",
+    name="no_drift",
     description="Warns where a month after the champion's own has drifted from what the champion learned.",
 )
 def drift_check(context: AssetCheckExecutionContext) -> AssetCheckResult:
     settings = get_settings()
-    models = ModelStore(settings.home / "models")
+    models = ModelRegistry(settings.home / "models")
     champion = models.champion()
     if champion is None:
         return AssetCheckResult(passed=True, description="There is no champion yet.")

@@ -1,7 +1,7 @@
 """The one definition of a feature: a float32 matrix made from what is known when the question is asked.
 
 Spark's training applies `feature_matrix` to batches of silver rows, the service applies it to a request; nobody
-else computes a feature. Everything a row is looked up in is in a `FeatureTables`, which travels in the artefact.
+else computes a feature. Everything a row is looked up in is in a `FeatureTables`, which travels in the artifact.
 
 This module imports light (numpy and `holidays`): no Spark, no Dagster, no pandas.
 """
@@ -64,7 +64,7 @@ class TripBatch:
         return len(self.pickup_zone)
 
     @classmethod
-    def of(
+    def from_columns(
         cls,
         pickup_zone: ArrayLike,
         dropoff_zone: ArrayLike,

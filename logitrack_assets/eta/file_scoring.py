@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL, Artefact
+from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL, Predictor
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
@@ -22,14 +22,14 @@ from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 NEEDED = ("pickup_zone", "dropoff_zone", "pickup_at")
 OPTIONAL = ("distance_miles", "fleet")
 ADDED = ("estimated_duration_minutes", "interval_low_minutes", "interval_high_minutes", "model_version")
-ROWS_AT_ONCE = 50_000
+MAX_BATCH_ROWS = 50_000
 
 
 class ScoringError(LogitrackError):
     """A file that cannot be answered; the message names the column and, where there is one, the row."""
 
 
-def score_file(source: Path, output: Path, artefact: Artefact, *, level: float = DEFAULT_LEVEL) -> int:
+def score_file(source: Path, output: Path, artifact: Predictor, *, level: float = DEFAULT_LEVEL) -> int:
     """Answers every ride of a Parquet or CSV file; returns how many there were.
 
     The output has the input's columns and, after them, `ADDED`, in the order of the input; Parquet or CSV by its
@@ -48,7 +48,7 @@ def score_file(source: Path, output: Path, artefact: Artefact, *, level: float =
     first = 0
     try:
         for batch in _batches(source):
-            answered = _answer(pa.Table.from_batches([batch]), artefact, level, first)
+            answered = _answer(pa.Table.from_batches([batch]), artifact, level, first)
             if writer is None:
                 kind = pq.ParquetWriter if output.suffix == ".parquet" else pa.csv.CSVWriter
                 writer = kind(str(partial), answered.schema)
@@ -72,7 +72,7 @@ def _batches(source: Path) -> Iterator[pa.RecordBatch]:
     try:
         if source.suffix == ".parquet":
             file = pq.ParquetFile(source)
-            schema, batches = file.schema_arrow, file.iter_batches(ROWS_AT_ONCE)
+            schema, batches = file.schema_arrow, file.iter_batches(MAX_BATCH_ROWS)
         else:
             # Types are told, not guessed from the first block: a column that begins empty is still a number.
             kinds = {"distance_miles": pa.float64(), "fleet": pa.string(), "pickup_at": pa.string()}
@@ -82,9 +82,9 @@ def _batches(source: Path) -> Iterator[pa.RecordBatch]:
         _require_columns(schema, source)
         some = False
         for batch in batches:
-            for start in range(0, max(batch.num_rows, 1), ROWS_AT_ONCE):
+            for start in range(0, max(batch.num_rows, 1), MAX_BATCH_ROWS):
                 some = True
-                yield batch.slice(start, ROWS_AT_ONCE)
+                yield batch.slice(start, MAX_BATCH_ROWS)
         if not some:
             yield pa.RecordBatch.from_pylist([], schema)
     except pa.ArrowException as error:
@@ -103,22 +103,22 @@ def _require_columns(schema: pa.Schema, source: Path) -> None:
         raise ScoringError(f"{source} already has a column {taken[0]}; rename it first.")
 
 
-def _answer(rides: pa.Table, artefact: Artefact, level: float, first: int) -> pa.Table:
+def _answer(rides: pa.Table, artifact: Predictor, level: float, first: int) -> pa.Table:
     trips = TripBatch(
         _zones(rides, "pickup_zone", first),
         _zones(rides, "dropoff_zone", first),
         _moments(rides, first),
         _miles(rides),
-        _fleets(rides, artefact, first),
+        _fleets(rides, artifact, first),
     )
-    answer = artefact.predict(trips, level=level)
+    answer = artifact.predict(trips, level=level)
     for name, column in zip(
         ADDED,
         (
             pa.array(np.round(answer.minutes, 4)),
             pa.array(np.round(answer.low, 4)),
             pa.array(np.round(answer.high, 4)),
-            pa.array([artefact.version] * len(trips), pa.string()),
+            pa.array([artifact.version] * len(trips), pa.string()),
         ),
         strict=True,
     ):
@@ -203,8 +203,8 @@ def _miles(rides: pa.Table) -> NDArray[np.float32]:
         return np.where((miles > 0) & np.isfinite(miles), miles, np.float32(np.nan))
 
 
-def _fleets(rides: pa.Table, artefact: Artefact, first: int) -> NDArray[np.int8]:
-    usual = FLEETS.index(artefact.manifest.fleets[0])
+def _fleets(rides: pa.Table, artifact: Predictor, first: int) -> NDArray[np.int8]:
+    usual = FLEETS.index(artifact.manifest.fleets[0])
     if "fleet" not in rides.column_names:
         return np.full(len(rides), usual, dtype=np.int8)
     names = rides["fleet"].cast(pa.string())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from logitrack_assets.eta.artifact.predictor import Errors, Manifest
+from logitrack_assets.eta.artifact.predictor import Manifest, RegressionMetrics
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -14,7 +14,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def _errors(name: str, found: Errors) -> list[object]:
+def _errors(name: str, found: RegressionMetrics) -> list[object]:
     return [
         name,
         f"{found.trips:,}",
@@ -51,8 +51,8 @@ def card(manifest: Manifest) -> str:
                 f"({len(months)} months).",
                 f"- **Estimator** {manifest.estimator}, {recipe['forest']['trees']} trees of depth "
                 f"{recipe['forest']['depth']}; seed {manifest.seed}.",
-                f"- **Recipe** {recipe['name']}, chosen by the backtest below.",
-                f"- **Judged on** {', '.join(manifest.judged_on)}: {recipe['judged']}.",
+                f"- **TrainingStrategy** {recipe['name']}, chosen by the backtest below.",
+                f"- **EvaluatedTrips on** {', '.join(manifest.judged_on)}: {recipe['judged']}.",
             ]
         ),
         "## Errors",

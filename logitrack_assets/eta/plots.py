@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from logitrack_assets.eta.evaluation.metrics import Judged
+from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips
 from logitrack_assets.eta.traffic import month_name
 from logitrack_assets.eta.training.backtest import Backtest
-from logitrack_assets.plotting import BLUE, GREY, ORANGE, axes_of
+from logitrack_assets.plotting import BLUE, GREY, ORANGE, new_axes
 
 
-def error_by_hour(zones: Judged, distance: Judged) -> Figure:
+def error_by_hour(zones: EvaluatedTrips, distance: EvaluatedTrips) -> Figure:
     """Mean absolute error by pickup hour: model with and without distance, and the lookup."""
-    figure, axes = axes_of("Error by pickup hour", "hour", "mean absolute error, minutes")
+    figure, axes = new_axes("Error by pickup hour", "hour", "mean absolute error, minutes")
     for name, judged, predicted, colour in (
         ("lookup", zones, zones.lookup, GREY),
         ("zones alone", zones, zones.predicted, BLUE),
@@ -30,9 +30,9 @@ def error_by_hour(zones: Judged, distance: Judged) -> Figure:
     return figure
 
 
-def predicted_against_real(zones: Judged) -> Figure:
+def predicted_against_real(zones: EvaluatedTrips) -> Figure:
     """Real minutes against predicted minutes, as counts of trips."""
-    figure, axes = axes_of("Predicted against real, zones alone", "predicted, minutes", "real, minutes")
+    figure, axes = new_axes("Predicted against real, zones alone", "predicted, minutes", "real, minutes")
     top = max(float(np.quantile(zones.real, 0.99)), 2.0)
     image = axes.hexbin(zones.predicted, zones.real, gridsize=45, bins="log", cmap="Blues", extent=(0, top, 0, top))
     axes.plot([0, top], [0, top], color=ORANGE, linewidth=1)
@@ -40,9 +40,9 @@ def predicted_against_real(zones: Judged) -> Figure:
     return figure
 
 
-def coverage_by_hour(zones: Judged, level: float) -> Figure:
+def coverage_by_hour(zones: EvaluatedTrips, level: float) -> Figure:
     """Share of real durations inside the interval, by pickup hour."""
-    figure, axes = axes_of(f"Coverage of the {level:.0%} interval", "hour", "share of trips inside")
+    figure, axes = new_axes(f"Coverage of the {level:.0%} interval", "hour", "share of trips inside")
     hour = zones.trips.pickup_at.astype(np.int64) % 86400 // 3600
     trips = np.bincount(hour, minlength=24)
     covered = np.bincount(hour, weights=zones.covered, minlength=24) / np.maximum(trips, 1)
@@ -54,7 +54,7 @@ def coverage_by_hour(zones: Judged, level: float) -> Figure:
 
 def backtest(found: Backtest) -> Figure:
     """Error of each recipe month by month; the chosen one drawn thick."""
-    figure, axes = axes_of("Rolling backtest, zones alone", "month answered", "mean absolute error, minutes")
+    figure, axes = new_axes("Rolling backtest, zones alone", "month answered", "mean absolute error, minutes")
     labels: Sequence[str] = [month_name(month) for month in found.months]
     for recipe in dict.fromkeys(fold.recipe for fold in found.folds):
         errors = {

@@ -27,9 +27,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from logitrack_assets.eta.artifact.predictor import (
     CARD,
     MANIFEST,
-    Artefact,
-    ArtefactError,
+    ArtifactError,
     Manifest,
+    Predictor,
     read_manifest,
     sha256,
 )
@@ -60,7 +60,7 @@ class Rejection(BaseModel):
     reason: str
 
 
-class Listed(NamedTuple):
+class VersionSummary(NamedTuple):
     """A version as a list shows it; the manifest is None where it cannot be read."""
 
     version: str
@@ -70,7 +70,7 @@ class Listed(NamedTuple):
     reason: str
 
 
-class ModelStore:
+class ModelRegistry:
     """The folder of model versions. Cheap to make; nothing is read before it is asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,27 +91,27 @@ class ModelStore:
         """The folder of a version.
 
         Raises:
-            ArtefactError: there is no such version.
+            ArtifactError: there is no such version.
         """
         path = self.folder / version
         if not _VERSION.fullmatch(version) or not path.is_dir():
-            raise ArtefactError(f"There is no model {version!r} in {self.folder}.")
+            raise ArtifactError(f"There is no model {version!r} in {self.folder}.")
         return path
 
-    def load(self, version: str, *, threads: int = 1) -> Artefact:
-        """The version, checked and ready to answer. Raises ArtefactError."""
-        return Artefact.load(self.path(version), threads=threads)
+    def load(self, version: str, *, threads: int = 1) -> Predictor:
+        """The version, checked and ready to answer. Raises ArtifactError."""
+        return Predictor.load(self.path(version), threads=threads)
 
     def manifest(self, version: str) -> Manifest:
-        """What a version says of itself. Raises ArtefactError."""
+        """What a version says of itself. Raises ArtifactError."""
         return read_manifest(self.path(version))
 
     def card(self, version: str) -> str:
-        """The model card, Markdown. Raises ArtefactError."""
+        """The model card, Markdown. Raises ArtifactError."""
         try:
             return (self.path(version) / CARD).read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise ArtefactError(f"Model {version} has no card.") from None
+            raise ArtifactError(f"Model {version} has no card.") from None
 
     def new_version(self, digest: str, *, at: datetime) -> str:
         """A name that sorts by time and tells content apart: `20190801T120000-ab12cd`."""
@@ -137,7 +137,7 @@ class ModelStore:
         """Who is served; None before the first promotion.
 
         Raises:
-            ArtefactError: the pointer is unreadable.
+            ArtifactError: the pointer is unreadable.
         """
         try:
             text = self.champion_file.read_text(encoding="utf-8")
@@ -146,7 +146,7 @@ class ModelStore:
         try:
             return Champion.model_validate_json(text)
         except ValidationError:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"The champion pointer {self.champion_file} is unreadable: "
                 "`logitrack model promote VERSION --reason …` writes it anew."
             ) from None
@@ -155,7 +155,7 @@ class ModelStore:
         """Makes a version the champion, after it was loaded and answered; writes the pointer in one rename.
 
         Raises:
-            ArtefactError: the version is missing or not sound; the old champion stays.
+            ArtifactError: the version is missing or not sound; the old champion stays.
             ValueError: no reason was given.
         """
         with self._locked():
@@ -165,13 +165,13 @@ class ModelStore:
         """Makes the champion before this one the champion again; rolling back twice goes back two.
 
         Raises:
-            ArtefactError: there is none before, or it is not sound.
+            ArtifactError: there is none before, or it is not sound.
         """
         with self._locked():
             history = self.history()
             back = _previous(history)
             if back is None:
-                raise ArtefactError("There is no earlier champion to go back to.")
+                raise ArtifactError("There is no earlier champion to go back to.")
             return self._point_to(back, by=by, reason=f"{ROLLBACK}{reason}")
 
     def history(self) -> list[Champion]:
@@ -192,13 +192,13 @@ class ModelStore:
         return champions
 
     def reject(self, version: str, reason: str) -> Rejection:
-        """Keeps a candidate visible with the reason why it did not pass. Raises ArtefactError."""
+        """Keeps a candidate visible with the reason why it did not pass. Raises ArtifactError."""
         self.path(version)
         rejection = Rejection(version=version, rejected_at=_now(), reason=reason)
         _replace(self.folder / f"{version}.rejected.json", rejection.model_dump_json(indent=2))
         return rejection
 
-    def reject_candidate(self, version: str, reason: str) -> None:
+    def record_rejection(self, version: str, reason: str) -> None:
         """Adds a reason to why a candidate did not pass; a version that is or was champion is left alone."""
         if version in {entry.version for entry in self.history()}:
             return
@@ -215,7 +215,7 @@ class ModelStore:
             return None
         return Rejection.model_validate_json(text)
 
-    def listed(self) -> list[Listed]:
+    def listed(self) -> list[VersionSummary]:
         """All versions with their state, newest first; none is champion while the pointer is unreadable."""
         champion = self._readable_champion()
         reasons = {entry.version: entry.reason for entry in self.history()}
@@ -224,33 +224,33 @@ class ModelStore:
             rejection = self.rejection(version)
             try:
                 manifest = self.manifest(version)
-            except ArtefactError as error:
-                rows.append(Listed(version, None, "unreadable", str(error)))
+            except ArtifactError as error:
+                rows.append(VersionSummary(version, None, "unreadable", str(error)))
                 continue
             if champion is not None and version == champion.version:
-                rows.append(Listed(version, manifest, "champion", champion.reason))
+                rows.append(VersionSummary(version, manifest, "champion", champion.reason))
             elif version in reasons:
-                rows.append(Listed(version, manifest, "former champion", reasons[version]))
+                rows.append(VersionSummary(version, manifest, "former champion", reasons[version]))
             elif rejection is not None:
-                rows.append(Listed(version, manifest, "rejected", rejection.reason))
+                rows.append(VersionSummary(version, manifest, "rejected", rejection.reason))
             else:
-                rows.append(Listed(version, manifest, "candidate", ""))
+                rows.append(VersionSummary(version, manifest, "candidate", ""))
         return rows
 
     def _readable_champion(self) -> Champion | None:
         """None for a pointer that somebody wrote into, too: promoting mends it, and must not stumble over it."""
         try:
             return self.champion()
-        except ArtefactError:
+        except ArtifactError:
             return None
 
     def _point_to(self, version: str, *, by: str, reason: str) -> Champion:
         if not reason.strip():
             raise ValueError("a promotion needs a reason")
-        artefact = self.load(version)
+        artifact = self.load(version)
         history = self.history()
         champion = Champion(
-            version=artefact.version,
+            version=artifact.version,
             promoted_at=_now(),
             by=by,
             reason=reason.strip(),

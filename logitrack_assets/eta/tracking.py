@@ -12,7 +12,7 @@ from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.artifact.predictor import Manifest
 
 EXPERIMENT = "logitrack-eta"
-PATIENCE = {
+MLFLOW_TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -21,7 +21,7 @@ PATIENCE = {
 come to more than four minutes."""
 
 
-def wanted() -> bool:
+def is_enabled() -> bool:
     """Whether MLflow was asked for."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
@@ -33,7 +33,7 @@ def log_candidate(manifest: Manifest, folder: Path, plots: dict[str, Figure]) ->
         LogitrackError: MLflow is asked for and not installed, or its server did not take the run. Neither is a reason
             to lose a model.
     """
-    for name, value in PATIENCE.items():
+    for name, value in MLFLOW_TIMEOUTS.items():
         os.environ.setdefault(name, value)
     try:
         import mlflow

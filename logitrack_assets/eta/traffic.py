@@ -2,7 +2,7 @@
 
 A trip's delay is log(real minutes) minus what a fixed curve of the straight distance says. Its mean over a month,
 by fleet and hour (working days apart from weekends and holidays), is known as soon as the month is over. A training
-row of month m is given the delays of the newest month before m; a question is given those of the artefact's newest
+row of month m is given the delays of the newest month before m; a question is given those of the artifact's newest
 month. So a feature never holds anything that was not known when the question was asked.
 """
 
@@ -29,7 +29,7 @@ CURVE = (1.9348, 0.7276, 0.0196)
 """log(minutes) = a + b x + c x², x = log(straight miles + 0.4); least squares on yellow 2018 and 2019. A yardstick
 only: whatever it gets wrong, trees learn."""
 
-FEW_TRIPS = 30.0
+SHRINKAGE_TRIPS = 30.0
 """An hour with this many trips is believed half, and half drawn to the month's level and the usual day's shape."""
 
 
@@ -103,9 +103,11 @@ class Delays:
         level = float(total.sum() / max(trips.sum(), 1.0))
         past_trips = self.trips[: through + 1, fleet].sum(axis=0)
         past_level = self.delay_sum[: through + 1, fleet].sum() / max(past_trips.sum(), 1.0)
-        shape = (self.delay_sum[: through + 1, fleet].sum(axis=0) + FEW_TRIPS * past_level) / (past_trips + FEW_TRIPS)
+        shape = (self.delay_sum[: through + 1, fleet].sum(axis=0) + SHRINKAGE_TRIPS * past_level) / (
+            past_trips + SHRINKAGE_TRIPS
+        )
         usual = level + shape - past_level
-        return (total + FEW_TRIPS * usual) / (trips + FEW_TRIPS), level
+        return (total + SHRINKAGE_TRIPS * usual) / (trips + SHRINKAGE_TRIPS), level
 
 
 def without_delays() -> FeatureTables:

@@ -32,27 +32,27 @@ from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import MONTHS
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
-from logitrack_assets.trips import metadata as say
-from logitrack_assets.trips.ingest import NOT_PUBLISHED, Arrival, bring
+from logitrack_assets.trips import metadata as metadata
+from logitrack_assets.trips.ingest import NOT_PUBLISHED, IngestResult, ingest_file
 from logitrack_assets.trips.month import (
-    Month,
-    SparkGone,
+    MonthManifest,
+    SparkConnectionLostError,
     bronze_version,
     clean_month,
-    known_month,
+    load_manifest,
     load_sample,
     load_stats,
     version_of,
 )
 from logitrack_assets.trips.rules import RULES_VERSION
-from logitrack_assets.trips.source import Source, SourceDown
+from logitrack_assets.trips.source import Source, SourceUnavailableError
 from logitrack_assets.warehouse import Warehouse, WarehouseError
 
 BRONZE, SILVER, REJECTED = "bronze_trips", "silver_trips", "rejected_trips"
 SAMPLE, STATS = "analytics_sample", "trip_stats"
 CODE_VERSION = f"rules-{RULES_VERSION}"
 RETRIES, RETRY_SECONDS = 2, 10
-MOST_MONTHS_IN_A_RUN = 24
+MAX_MONTHS_PER_RUN = 24
 
 
 class NotPublishedError(LogitrackError):
@@ -69,7 +69,7 @@ class TripsConfig(Config):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class IngestContext:
     """What the work on months needs besides the month itself."""
 
     spark: SparkResource
@@ -88,7 +88,7 @@ class Workshop:
 
 
 @dataclass
-class Outcome:
+class AssetResult:
     """What one asset came to in one month: its metadata and what its data depends on."""
 
     metadata: dict[str, Any]
@@ -96,81 +96,86 @@ class Outcome:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """What became of each month of a run: outcomes by asset, or the error that stopped it."""
 
-    done: dict[str, dict[str, Outcome]] = field(default_factory=dict)
+    done: dict[str, dict[str, AssetResult]] = field(default_factory=dict)
     failed: dict[str, LogitrackError] = field(default_factory=dict)
 
 
-def make_month(workshop: Workshop, month: str) -> dict[str, Outcome]:
+def materialize_month(context_: IngestContext, month: str) -> dict[str, AssetResult]:
     """Makes the selected assets of one month; returns what each came to. Raises a LogitrackError."""
-    outcomes: dict[str, Outcome] = {}
-    lake, wanted = workshop.lake, workshop.selected
+    outcomes: dict[str, AssetResult] = {}
+    lake, wanted = context_.lake, context_.selected
     if BRONZE in wanted:
         started = time.monotonic()
-        arrivals = _bring_fleets(workshop, month)
-        outcomes[BRONZE] = Outcome(
-            {**say.of_bronze(arrivals, workshop.source.base), **say.took(started)}, bronze_version(lake, month)
+        results = _bring_fleets(context_, month)
+        outcomes[BRONZE] = AssetResult(
+            {**metadata.bronze_metadata(results, context_.source.base), **metadata.elapsed_metadata(started)},
+            bronze_version(lake, month),
         )
-    known: Month | None = None
+    known: MonthManifest | None = None
     if wanted & {SILVER, REJECTED}:
         started = time.monotonic()
-        known = clean_month(workshop.spark.session, lake, month)
-        seconds = say.took(started)
+        known = clean_month(context_.spark.session, lake, month)
+        seconds = metadata.elapsed_metadata(started)
         version = _clean_version(known)
-        outcomes[SILVER] = Outcome({**say.of_silver(known, lake), **seconds}, version)
-        outcomes[REJECTED] = Outcome({**say.of_rejected(known, lake), **seconds}, version)
+        outcomes[SILVER] = AssetResult({**metadata.silver_metadata(known, lake), **seconds}, version)
+        outcomes[REJECTED] = AssetResult({**metadata.rejected_metadata(known, lake), **seconds}, version)
     if wanted & {SAMPLE, STATS}:
-        known = known or known_month(lake, month)
-        warehouse, rows = workshop.warehouse(), workshop.sample_rows
+        known = known or load_manifest(lake, month)
+        warehouse, rows = context_.warehouse(), context_.sample_rows
     if SAMPLE in wanted and known is not None:
         started = time.monotonic()
-        table = load_sample(workshop.spark.session, lake, warehouse, month, rows)
+        table = load_sample(context_.spark.session, lake, warehouse, month, rows)
         version = version_of(_clean_version(known), rows)
-        outcomes[SAMPLE] = Outcome({**say.of_sample(table, rows), **say.took(started)}, version)
+        outcomes[SAMPLE] = AssetResult(
+            {**metadata.sample_metadata(table, rows), **metadata.elapsed_metadata(started)}, version
+        )
     if STATS in wanted and known is not None:
         started = time.monotonic()
-        counts = load_stats(workshop.spark.session, lake, warehouse, month, rows)
-        outcomes[STATS] = Outcome({**say.of_stats(counts, known), **say.took(started)}, _clean_version(known))
+        counts = load_stats(context_.spark.session, lake, warehouse, month, rows)
+        outcomes[STATS] = AssetResult(
+            {**metadata.stats_metadata(counts, known), **metadata.elapsed_metadata(started)}, _clean_version(known)
+        )
     return {name: outcome for name, outcome in outcomes.items() if name in wanted}
 
 
-def make_months(workshop: Workshop, months: Sequence[str], report: Any) -> Progress:
+def materialize_months(context_: IngestContext, months: Sequence[str], report: Any) -> RunProgress:
     """Makes month after month; a bad one does not keep the next from being made."""
-    progress = Progress()
+    progress = RunProgress()
     for number, month in enumerate(months, start=1):
         started = time.monotonic()
         try:
-            progress.done[month] = make_month(workshop, month)
+            progress.done[month] = materialize_month(context_, month)
         except LogitrackError as error:
             progress.failed[month] = error
             report(f"{month} ({number} of {len(months)}) failed: {error}")
-            if isinstance(error, (SourceDown, WarehouseError, SparkGone)):
+            if isinstance(error, (SourceUnavailableError, WarehouseError, SparkConnectionLostError)):
                 break  # the next month would fail for the same reason, only later
         else:
             report(f"{month} ({number} of {len(months)}) done in {time.monotonic() - started:.1f} s")
-    if progress.done and SILVER in workshop.selected:
+    if progress.done and SILVER in context_.selected:
         newest = progress.done[max(progress.done)]
-        beside, picture = say.over_months(workshop.lake)
+        beside, picture = metadata.months_overview(context_.lake)
         newest[SILVER].metadata.update(beside)
         if REJECTED in newest:
             newest[REJECTED].metadata.update(picture)
     return progress
 
 
-def _bring_fleets(workshop: Workshop, month: str) -> list[Arrival]:
-    arrivals = [
-        bring(workshop.lake, workshop.source, fleet, month, workshop.source.report) for fleet in workshop.fleets
+def _bring_fleets(context_: IngestContext, month: str) -> list[IngestResult]:
+    results = [
+        ingest_file(context_.lake, context_.source, fleet, month, context_.source.report) for fleet in context_.fleets
     ]
-    if all(arrival.outcome == NOT_PUBLISHED for arrival in arrivals):
+    if all(result.outcome == NOT_PUBLISHED for result in results):
         raise NotPublishedError(
-            f"{month} is not published (yet): no file of {' or '.join(workshop.fleets)} at {workshop.source.base}."
+            f"{month} is not published (yet): no file of {' or '.join(context_.fleets)} at {context_.source.base}."
         )
-    return arrivals
+    return results
 
 
-def _clean_version(known: Month) -> str:
+def _clean_version(known: MonthManifest) -> str:
     return version_of(RULES_VERSION, *(f"{fleet}:{digest}" for fleet, digest in sorted(known.digests.items())))
 
 
@@ -204,14 +209,14 @@ SPECS = [
         "The month's trips that count, all fleets, in one schema whatever the files' generation; with duration, hour, "
         "ISO weekday, holiday and boroughs. Wall-clock times of New York, never shifted.",
         {"pyspark", "parquet"},
-        **{"dagster/column_schema": say.column_schema("silver")},
+        **{"dagster/column_schema": metadata.column_schema("silver")},
     ),
     _spec(
         REJECTED,
         [BRONZE],
         "The rows that are no trips, each with the first rule it broke. Bronze is silver and rejected, to the row.",
         {"pyspark", "parquet"},
-        **{"dagster/column_schema": say.column_schema("rejected")},
+        **{"dagster/column_schema": metadata.column_schema("rejected")},
     ),
     _spec(
         SAMPLE,
@@ -235,7 +240,7 @@ SPECS = [
     name="trips",
     specs=SPECS,
     can_subset=True,
-    backfill_policy=BackfillPolicy.multi_run(MOST_MONTHS_IN_A_RUN),
+    backfill_policy=BackfillPolicy.multi_run(MAX_MONTHS_PER_RUN),
     pool="spark",
 )
 def trips(context: AssetExecutionContext, config: TripsConfig, spark: SparkResource) -> Iterator[MaterializeResult]:
@@ -244,7 +249,7 @@ def trips(context: AssetExecutionContext, config: TripsConfig, spark: SparkResou
     lake = Lake(settings.home)
     for name in lake.recover():
         context.log.info(f"{name}: finished what an interrupted run had begun")
-    workshop = Workshop(
+    context_ = IngestContext(
         spark=spark,
         lake=lake,
         source=Source(settings.source_url, report=context.log.info),
@@ -253,7 +258,7 @@ def trips(context: AssetExecutionContext, config: TripsConfig, spark: SparkResou
         selected=frozenset(key.to_user_string() for key in context.selected_asset_keys),
         settings=settings,
     )
-    progress = make_months(workshop, context.partition_keys, context.log.info)
+    progress = materialize_months(context_, context.partition_keys, context.log.info)
     if progress.failed:
         _record(context, progress)
         raise _verdict(context, progress)
@@ -263,7 +268,7 @@ def trips(context: AssetExecutionContext, config: TripsConfig, spark: SparkResou
         _record(context, progress)
 
 
-def _results(context: AssetExecutionContext, progress: Progress) -> Iterator[MaterializeResult]:
+def _results(context: AssetExecutionContext, progress: RunProgress) -> Iterator[MaterializeResult]:
     keys = [spec.key for spec in SPECS if spec.key in context.selected_asset_keys]
     for key in keys:
         name = key.to_user_string()
@@ -274,7 +279,7 @@ def _results(context: AssetExecutionContext, progress: Progress) -> Iterator[Mat
         yield MaterializeResult(asset_key=key, data_version=DataVersion(version))
 
 
-def _record(context: AssetExecutionContext, progress: Progress) -> None:
+def _record(context: AssetExecutionContext, progress: RunProgress) -> None:
     """Records each good month by itself, with its own data version."""
     for month, outcomes in progress.done.items():
         for name, outcome in outcomes.items():
@@ -288,10 +293,10 @@ def _record(context: AssetExecutionContext, progress: Progress) -> None:
             )
 
 
-def _verdict(context: AssetExecutionContext, progress: Progress) -> Exception:
+def _verdict(context: AssetExecutionContext, progress: RunProgress) -> Exception:
     """What to raise for months that failed: another try for what may mend itself, a clear failure for the rest."""
     errors = progress.failed
-    passing = all(isinstance(error, (SourceDown, WarehouseError)) for error in errors.values())
+    passing = all(isinstance(error, (SourceUnavailableError, WarehouseError)) for error in errors.values())
     if passing and context.retry_number < RETRIES:
         context.log.warning("; ".join(map(str, errors.values())))
         return RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_SECONDS)

@@ -29,7 +29,7 @@ from dagster._core.storage.tags import (
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.cleaning import REJECTED, SILVER
-from logitrack_assets.trips.month import known_month
+from logitrack_assets.trips.month import load_manifest
 from logitrack_assets.trips.rules import month_bounds
 from logitrack_assets.trips.source import file_name
 
@@ -47,7 +47,7 @@ VOLUME_CHANGE = 0.5
 MEDIAN_CHANGE = 0.2
 
 
-def rows_add_up(lake: Lake, month: str) -> Iterator[str]:
+def row_count_reconciles(lake: Lake, month: str) -> Iterator[str]:
     """Every row of the source's files is a trip or a rejected row, by the rows that are really in the files."""
     came_in = sum(_rows(lake.bronze(fleet, month) / file_name(fleet, month)) for fleet in lake.bronze_fleets(month))
     trips, rejected = (sum(map(_rows, _files(folder))) for folder in (lake.silver(month), lake.rejected(month)))
@@ -55,7 +55,7 @@ def rows_add_up(lake: Lake, month: str) -> Iterator[str]:
         yield f"{month}: {came_in:,} rows came in, {trips:,} are trips and {rejected:,} are rejected"
 
 
-def schema_is_ours(lake: Lake, month: str) -> Iterator[str]:
+def schema_matches(lake: Lake, month: str) -> Iterator[str]:
     """Silver and rejected have exactly the documented columns, in order and type."""
     for folder, columns in ((lake.silver(month), SILVER), (lake.rejected(month), REJECTED)):
         wanted = {name: ARROW_TYPES[kind] for name, (kind, _) in columns.items()}
@@ -66,7 +66,7 @@ def schema_is_ours(lake: Lake, month: str) -> Iterator[str]:
                 yield f"{month}: {folder.parent.name}/{path.name} differs in {', '.join(differing)}"
 
 
-def keys_are_there(lake: Lake, month: str) -> Iterator[str]:
+def required_columns_not_null(lake: Lake, month: str) -> Iterator[str]:
     """No trip lacks its times, zones or what follows from them; no rejected row lacks its rule."""
     for folder, columns in ((lake.silver(month), KEY_COLUMNS), (lake.rejected(month), ("rule",))):
         for path in _files(folder):
@@ -76,7 +76,7 @@ def keys_are_there(lake: Lake, month: str) -> Iterator[str]:
                 yield f"{month}: {folder.parent.name}/{path.name} lacks {listed}"
 
 
-def pickups_are_in_the_month(lake: Lake, month: str) -> Iterator[str]:
+def pickups_within_month(lake: Lake, month: str) -> Iterator[str]:
     """Every trip begins in its month."""
     start, end = month_bounds(month)
     for path in _files(lake.silver(month)):
@@ -87,7 +87,7 @@ def pickups_are_in_the_month(lake: Lake, month: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Habits:
+class MonthProfile:
     """What a fleet's month looks like at a glance."""
 
     rows: int
@@ -95,9 +95,9 @@ class Habits:
     median_minutes: float
 
 
-def habits(lake: Lake, month: str) -> dict[str, Habits]:
+def month_profile(lake: Lake, month: str) -> dict[str, MonthProfile]:
     """Rows, rejection rate and median duration of each fleet in a month."""
-    known = known_month(lake, month)
+    known = load_manifest(lake, month)
     durations: dict[str, list[np.ndarray]] = {fleet: [] for fleet in known.counts}
     for path in _files(lake.silver(month)):
         rows = pq.read_table(path, columns=["fleet", "duration_minutes"], partitioning=None)
@@ -105,18 +105,18 @@ def habits(lake: Lake, month: str) -> dict[str, Habits]:
         for fleet, found in durations.items():
             found.append(rows["duration_minutes"].to_numpy()[fleets == fleet])
     return {
-        fleet: Habits(
+        fleet: MonthProfile(
             count.bronze, count.rejected_rows / max(count.bronze, 1), float(np.median(np.concatenate(durations[fleet])))
         )
         for fleet, count in known.counts.items()
     }
 
 
-def unlike_recent_months(lake: Lake, month: str) -> Iterator[str]:
+def volume_and_duration_in_range(lake: Lake, month: str) -> Iterator[str]:
     """Rejection rate, volume and median duration of each fleet, against the middle of its months just before."""
     earlier = [other for other in lake.silver_months() if other < month][-RECENT_MONTHS:]
-    recent = [habits(lake, other) for other in earlier]
-    for fleet, now in habits(lake, month).items():
+    recent = [month_profile(lake, other) for other in earlier]
+    for fleet, now in month_profile(lake, month).items():
         before = [entry[fleet] for entry in recent if fleet in entry]
         if not before:
             continue
@@ -199,9 +199,9 @@ def _nulls(path: Path, name: str) -> int:
 ERROR, WARN = AssetCheckSeverity.ERROR, AssetCheckSeverity.WARN
 
 checks = [
-    _check("rows_add_up", "silver_trips", rows_add_up, ERROR),
-    _check("schema_is_ours", "silver_trips", schema_is_ours, ERROR),
-    _check("keys_are_there", "silver_trips", keys_are_there, ERROR),
-    _check("pickups_are_in_the_month", "silver_trips", pickups_are_in_the_month, ERROR),
-    _check("like_recent_months", "silver_trips", unlike_recent_months, WARN),
+    _check("row_count_reconciles", "silver_trips", row_count_reconciles, ERROR),
+    _check("schema_matches", "silver_trips", schema_matches, ERROR),
+    _check("required_columns_not_null", "silver_trips", required_columns_not_null, ERROR),
+    _check("pickups_within_month", "silver_trips", pickups_within_month, ERROR),
+    _check("volume_and_duration_in_range", "silver_trips", volume_and_duration_in_range, WARN),
 ]

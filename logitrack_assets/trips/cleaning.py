@@ -1,6 +1,6 @@
 """From a month's files to trips that count and rows that do not: plain functions from DataFrame to DataFrame.
 
-`read` gives the canonical columns of one file, `describe` adds what analysts and the model need, `judge` adds the
+`read` gives the canonical columns of one file, `describe` adds what analysts and the model need, `apply_rules` adds the
 name of the first broken rule. No row is dropped on the way: trips are the rows whose `rule` is null.
 """
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from logitrack_assets.nyc_calendar import holidays_of
+from logitrack_assets.nyc_calendar import holidays_in
 from logitrack_assets.reference.zones import zones
-from logitrack_assets.trips.rules import DUPLICATE, RULES, first_broken, moments_of, month_bounds
+from logitrack_assets.trips.rules import DUPLICATE, RULES, first_broken_rule, moments_of, month_bounds
 from logitrack_assets.trips.schema import COLUMNS, ReadPlan
 
 DERIVED = {
@@ -70,7 +70,7 @@ def month_facts(spark: SparkSession, month: str) -> DataFrame:
     """
     start, _ = month_bounds(month)
     moments = ", ".join(f"timestamp_ntz '{moment}' as {name}" for name, moment in moments_of(month).items())
-    days = [f"date '{day}'" for day in holidays_of(start.year) if str(day).startswith(month)]
+    days = [f"date '{day}'" for day in holidays_in(start.year) if str(day).startswith(month)]
     holidays = f"cast(array({', '.join(days)}) as array<date>) as month_holidays"
     return spark.sql(f"select {moments}, {holidays}")
 
@@ -98,7 +98,7 @@ def describe(trips: DataFrame, facts: DataFrame) -> DataFrame:
     return trips.crossJoin(F.broadcast(facts)).withColumns(derived)
 
 
-def repeats(trips: DataFrame) -> DataFrame:
+def find_duplicates(trips: DataFrame) -> DataFrame:
     """Rides that more than one row records, among the rows of `describe` that break no other rule.
 
     One row for each: the ride's number, and `kept_row`, the row that stands for it: the first in the file that gives
@@ -109,7 +109,7 @@ def repeats(trips: DataFrame) -> DataFrame:
     # Rows without a distance come after those with one. A file has far fewer than 2**40 rows.
     rank = F.expr("source_row + case when distance_miles is null then 1099511627776 else 0 end")
     return (
-        trips.where(F.expr(first_broken(others)).isNull())
+        trips.where(F.expr(first_broken_rule(others)).isNull())
         .groupBy(F.xxhash64(*RIDE).alias("ride"))
         .agg(F.count(F.lit(1)).alias("rows"), F.min(rank).alias("first"))
         .where("rows > 1")
@@ -117,27 +117,27 @@ def repeats(trips: DataFrame) -> DataFrame:
     )
 
 
-def judge(trips: DataFrame, repeated: DataFrame) -> DataFrame:
+def apply_rules(trips: DataFrame, repeated: DataFrame) -> DataFrame:
     """Adds `rule`, the name of the first rule that a row breaks, null for a trip that counts.
 
-    Takes the rows of `describe` and what `repeats` found among them; gives the columns of a rejected month.
+    Takes the rows of `describe` and what `find_duplicates` found among them; gives the columns of a rejected month.
     """
     return (
         trips.withColumn("ride", F.xxhash64(*RIDE))
         .join(F.broadcast(repeated), "ride", "left")
-        .withColumn("rule", F.expr(first_broken()))
+        .withColumn("rule", F.expr(first_broken_rule()))
         .select(*REJECTED)
     )
 
 
-def kept(judged: DataFrame) -> DataFrame:
+def valid_rows(checked: DataFrame) -> DataFrame:
     """The trips that count."""
-    return judged.where("rule is null").select(*SILVER)
+    return checked.where("rule is null").select(*SILVER)
 
 
-def rejected(judged: DataFrame) -> DataFrame:
+def rejected(checked: DataFrame) -> DataFrame:
     """The rows that break a rule, with its name."""
-    return judged.where("rule is not null")
+    return checked.where("rule is not null")
 
 
 def union(frames: Iterable[DataFrame]) -> DataFrame:

@@ -23,7 +23,7 @@ class DiskFullError(LogitrackError):
 
 
 @dataclass(frozen=True)
-class Arrival:
+class IngestResult:
     """What became of a fleet's file of a month.
 
     `outcome` is one of: new; republished (the source has another version than before); unchanged (not downloaded
@@ -38,20 +38,22 @@ class Arrival:
     replaced_sha256: str | None = None
 
 
-def bring(lake: Lake, source: Source, fleet: str, month: str, report: Callable[[str], None] = print) -> Arrival:
+def ingest_file(
+    lake: Lake, source: Source, fleet: str, month: str, report: Callable[[str], None] = print
+) -> IngestResult:
     """Makes sure that the lake has the source's present version of a fleet's file of a month.
 
-    Raises SourceDown, SourceError, BrokenFileError (a file that cannot be trips; the version before is kept) and
+    Raises SourceUnavailableError, SourceError, BrokenFileError (no trip file; the version before is kept) and
     DiskFullError.
     """
     published = source.probe(fleet, month)
     before = lake.receipt(fleet, month)
     if published is None:
-        return Arrival(fleet, month, WITHDRAWN if before else NOT_PUBLISHED, before)
+        return IngestResult(fleet, month, WITHDRAWN if before else NOT_PUBLISHED, before)
     kept = lake.bronze(fleet, month) / file_name(fleet, month)
     if before is not None and _same(before, kept, published.url, published.bytes, published.etag):
         report(f"{published.name}: unchanged at the source")
-        return Arrival(fleet, month, UNCHANGED, before)
+        return IngestResult(fleet, month, UNCHANGED, before)
 
     staged = lake.staging(f"bronze-{fleet}-{month}")
     path = staged / published.name
@@ -77,7 +79,7 @@ def bring(lake: Lake, source: Source, fleet: str, month: str, report: Callable[[
             raise
         path.unlink(missing_ok=True)
         raise DiskFullError(f"{published.name}: no space left below {lake.root}; free some and run again.") from None
-    return Arrival(
+    return IngestResult(
         fleet, month, REPUBLISHED if before else NEW, receipt, replaced_sha256=before["sha256"] if before else None
     )
 

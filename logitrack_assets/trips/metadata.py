@@ -19,8 +19,8 @@ from logitrack_assets.partitions import month_range
 from logitrack_assets.plotting import as_markdown
 from logitrack_assets.sample import folder as sample_folder
 from logitrack_assets.trips.cleaning import REJECTED, SILVER
-from logitrack_assets.trips.ingest import REPUBLISHED, Arrival
-from logitrack_assets.trips.month import Month, known_month
+from logitrack_assets.trips.ingest import REPUBLISHED, IngestResult
+from logitrack_assets.trips.month import MonthManifest, load_manifest
 from logitrack_assets.trips.plots import rejections_by_rule, rows_of
 from logitrack_assets.trips.rules import REASONS
 
@@ -28,7 +28,7 @@ PREVIEW_ROWS = 5
 MONTHS_SIDE_BY_SIDE = 36
 
 
-def took(started: float) -> dict[str, Any]:
+def elapsed_metadata(started: float) -> dict[str, Any]:
     """Seconds since `started`, a `time.monotonic()`."""
     return {"seconds": round(time.monotonic() - started, 2)}
 
@@ -39,36 +39,36 @@ def column_schema(which: str) -> TableSchema:
     return TableSchema([TableColumn(name, kind, description=meaning) for name, (kind, meaning) in columns.items()])
 
 
-def of_bronze(arrivals: Sequence[Arrival], base: str) -> dict[str, Any]:
+def bronze_metadata(results: Sequence[IngestResult], base: str) -> dict[str, Any]:
     """What came from the source: outcome, length, rows, digest and unread columns of each fleet's file."""
-    there = [(arrival, arrival.receipt) for arrival in arrivals if arrival.receipt is not None]
+    there = [(result, result.receipt) for result in results if result.receipt is not None]
     rows = [
         {
-            "fleet": arrival.fleet,
-            "outcome": arrival.outcome,
-            "rows": receipt["rows"] if (receipt := arrival.receipt) else 0,
+            "fleet": result.fleet,
+            "outcome": result.outcome,
+            "rows": receipt["rows"] if (receipt := result.receipt) else 0,
             "bytes": receipt["bytes"] if receipt else 0,
             "sha256": receipt["sha256"] if receipt else "",
             "url": receipt["url"] if receipt else "",
         }
-        for arrival in arrivals
+        for result in results
     ]
-    unread = {arrival.fleet: receipt["unread_columns"] for arrival, receipt in there if receipt["unread_columns"]}
-    told: dict[str, Any] = {
+    unread = {result.fleet: receipt["unread_columns"] for result, receipt in there if receipt["unread_columns"]}
+    metadata: dict[str, Any] = {
         "dagster/row_count": sum(receipt["rows"] for _, receipt in there),
         "bytes": sum(receipt["bytes"] for _, receipt in there),
         "source": base,
         "packaged_sample": base in (str(sample_folder()), sample_folder().as_uri()),
         "files": table(rows),
-        "file_schema": {arrival.fleet: receipt["schema"] for arrival, receipt in there},
-        "republished": [arrival.fleet for arrival in arrivals if arrival.outcome == REPUBLISHED],
+        "file_schema": {result.fleet: receipt["schema"] for result, receipt in there},
+        "republished": [result.fleet for result in results if result.outcome == REPUBLISHED],
     }
     if unread:
-        told["unread_columns"] = unread
-    return told
+        metadata["unread_columns"] = unread
+    return metadata
 
 
-def of_silver(known: Month, lake: Lake) -> dict[str, Any]:
+def silver_metadata(known: MonthManifest, lake: Lake) -> dict[str, Any]:
     """Trips that count, by fleet, with a preview."""
     folder = lake.silver(known.month)
     return {
@@ -81,7 +81,7 @@ def of_silver(known: Month, lake: Lake) -> dict[str, Any]:
     }
 
 
-def of_rejected(known: Month, lake: Lake) -> dict[str, Any]:
+def rejected_metadata(known: MonthManifest, lake: Lake) -> dict[str, Any]:
     """Rows that are no trips, by fleet and rule, with a preview."""
     folder = lake.rejected(known.month)
     total = {rule: rows_of(known, rule) for rule in REASONS}
@@ -101,12 +101,12 @@ def of_rejected(known: Month, lake: Lake) -> dict[str, Any]:
     }
 
 
-def over_months(lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
+def months_overview(lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the newest months of the lake look like side by side: for silver_trips their rows and rejection rate by
     fleet, with the months between that are not there; for rejected_trips a picture of the rules that were broken.
     """
     names = lake.silver_months()
-    there = {name: known_month(lake, name) for name in names[-MONTHS_SIDE_BY_SIDE:] if lake.manifest(name)}
+    there = {name: load_manifest(lake, name) for name in names[-MONTHS_SIDE_BY_SIDE:] if lake.manifest(name)}
     fleets = sorted({fleet for known in there.values() for fleet in known.counts})
     rows = []
     for name in month_range(min(there), max(there))[-MONTHS_SIDE_BY_SIDE:]:
@@ -121,7 +121,7 @@ def over_months(lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"months_side_by_side": table(rows)}, {"rejections_over_months": MetadataValue.md(picture)}
 
 
-def of_sample(rows: pa.Table, asked: int) -> dict[str, Any]:
+def sample_metadata(rows: pa.Table, asked: int) -> dict[str, Any]:
     """Rows in the sample and how many were asked for."""
     return {
         "dagster/row_count": rows.num_rows,
@@ -130,7 +130,7 @@ def of_sample(rows: pa.Table, asked: int) -> dict[str, Any]:
     }
 
 
-def of_stats(counts: dict[str, int], known: Month) -> dict[str, Any]:
+def stats_metadata(counts: dict[str, int], known: MonthManifest) -> dict[str, Any]:
     """Rows in each rollup table, and the trips that they count."""
     return {
         "dagster/row_count": sum(counts.values()),
@@ -139,7 +139,7 @@ def of_stats(counts: dict[str, int], known: Month) -> dict[str, Any]:
     }
 
 
-def rejection_rate(known: Month) -> float:
+def rejection_rate(known: MonthManifest) -> float:
     """Share of the month's rows that are no trips."""
     return known.rejected_rows / max(known.silver_rows + known.rejected_rows, 1)
 

@@ -33,12 +33,12 @@ class MonthError(LogitrackError):
     """A month that could not be made; the message names it and the reason, and the version before is still there."""
 
 
-class SparkGone(MonthError):
+class SparkConnectionLostError(MonthError):
     """Spark's JVM ended: nothing more can be done in this process."""
 
 
 @dataclass(frozen=True)
-class Counts:
+class RowCounts:
     """Rows of one fleet in one month. `rejected` maps a rule to its rows."""
 
     bronze: int
@@ -51,11 +51,11 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Month:
+class MonthManifest:
     """What is known of a cleaned month."""
 
     month: str
-    counts: dict[str, Counts]
+    counts: dict[str, RowCounts]
     digests: dict[str, str]
     urls: dict[str, str]
     published_at: datetime
@@ -69,7 +69,7 @@ class Month:
         return sum(count.rejected_rows for count in self.counts.values())
 
 
-def clean_month(spark: SparkSession, lake: Lake, month: str) -> Month:
+def clean_month(spark: SparkSession, lake: Lake, month: str) -> MonthManifest:
     """Cleans all fleets' files of a month and publishes silver and rejected together.
 
     Raises MonthError or BrokenFileError when that is impossible, and when a fleet is left without any trip; the
@@ -89,11 +89,11 @@ def clean_month(spark: SparkSession, lake: Lake, month: str) -> Month:
                 for fleet, path in files.items()
             )
             trips = cleaning.describe(raw, cleaning.month_facts(spark, month))
-            repeated = cleaning.repeats(trips).persist()  # both outputs need it
+            repeated = cleaning.find_duplicates(trips).persist()  # both outputs need it
             try:
-                judged = cleaning.judge(trips, repeated)
-                _write(cleaning.kept(judged), staged / "silver")
-                _write(cleaning.rejected(judged), staged / "rejected")
+                checked = cleaning.apply_rules(trips, repeated)
+                _write(cleaning.valid_rows(checked), staged / "silver")
+                _write(cleaning.rejected(checked), staged / "rejected")
             finally:
                 repeated.unpersist()
         except (PySparkException, Py4JError, ConnectionError) as error:
@@ -101,15 +101,15 @@ def clean_month(spark: SparkSession, lake: Lake, month: str) -> Month:
             raise _spark_failure(error, month, [path.name for path in files.values()], lake) from error
         came_out, rejections = _rows_by_fleet(staged / "silver"), _rejections(staged / "rejected")
         counts = {
-            fleet: Counts(
+            fleet: RowCounts(
                 bronze=pq.read_metadata(path).num_rows,
                 silver=came_out[fleet],
                 rejected=dict(sorted(rejections[fleet].items())),
             )
             for fleet, path in files.items()
         }
-        _account(month, counts, files)
-        known = Month(
+        _require_reconciled(month, counts, files)
+        known = MonthManifest(
             month=month,
             counts=counts,
             digests={fleet: receipt["sha256"] for fleet, receipt in receipts.items()},
@@ -124,15 +124,15 @@ def clean_month(spark: SparkSession, lake: Lake, month: str) -> Month:
     return known
 
 
-def known_month(lake: Lake, month: str) -> Month:
+def load_manifest(lake: Lake, month: str) -> MonthManifest:
     """What was written beside a month's trips. Raises MonthError when the month was never cleaned."""
     manifest = lake.manifest(month)
     if manifest is None:
         raise MonthError(f"{month} has no clean trips: materialise silver_trips first.")
-    return Month(
+    return MonthManifest(
         month=month,
         counts={
-            fleet: Counts(entry["bronze"], entry["silver"], entry["rejected"])
+            fleet: RowCounts(entry["bronze"], entry["silver"], entry["rejected"])
             for fleet, entry in manifest["rows"].items()
         },
         digests=manifest["bronze_sha256"],
@@ -143,24 +143,24 @@ def known_month(lake: Lake, month: str) -> Month:
 
 def load_sample(spark: SparkSession, lake: Lake, warehouse: Warehouse, month: str, rows: int) -> pa.Table:
     """Replaces the month in `analytics_sample`, `rows` trips of each fleet at most; returns the new rows."""
-    known = known_month(lake, month)
+    known = load_manifest(lake, month)
     trips = spark.read.parquet(str(lake.silver(month)))
     samples = [rollups.sample(trips, month, fleet, rows).toArrow() for fleet in known.counts]
     table = pa.concat_tables(samples)
-    warehouse.replace_month(month, {"analytics_sample": table, **accounts(known, rows)})
+    warehouse.replace_month(month, {"analytics_sample": table, **month_summary_tables(known, rows)})
     return table
 
 
 def load_stats(spark: SparkSession, lake: Lake, warehouse: Warehouse, month: str, sample_rows: int) -> dict[str, int]:
     """Replaces the month in the rollup tables; returns the rows of each."""
-    known = known_month(lake, month)
+    known = load_manifest(lake, month)
     cells = rollups.cells(spark.read.parquet(str(lake.silver(month)))).toArrow()
     tables = rollups.tables(cells, month)
-    warehouse.replace_month(month, {**tables, **accounts(known, sample_rows)})
+    warehouse.replace_month(month, {**tables, **month_summary_tables(known, sample_rows)})
     return {name: table.num_rows for name, table in tables.items()}
 
 
-def accounts(known: Month, sample_rows: int) -> dict[str, pa.Table]:
+def month_summary_tables(known: MonthManifest, sample_rows: int) -> dict[str, pa.Table]:
     """What the warehouse says about the month itself: its rows in and out, and its rejections by rule."""
     months = [
         {
@@ -201,7 +201,7 @@ def bronze_version(lake: Lake, month: str) -> str:
     return version_of(*(f"{fleet}:{(lake.receipt(fleet, month) or {})['sha256']}" for fleet in fleets))
 
 
-def _manifest(known: Month) -> dict[str, Any]:
+def _manifest(known: MonthManifest) -> dict[str, Any]:
     return {
         "version": uuid.uuid4().hex,
         "month": known.month,
@@ -223,7 +223,7 @@ def _write(rows: DataFrame, folder: Path) -> None:
             path.unlink()  # checksums and markers of Hadoop's: the rename is our marker
 
 
-def _account(month: str, counts: dict[str, Counts], files: dict[str, Path]) -> None:
+def _require_reconciled(month: str, counts: dict[str, RowCounts], files: dict[str, Path]) -> None:
     for fleet, count in counts.items():
         if count.bronze != count.silver + count.rejected_rows:
             raise MonthError(
@@ -267,7 +267,9 @@ def _spark_failure(error: Exception, month: str, files: list[str], lake: Lake) -
     """One sentence out of a Java stack trace."""
     text = str(error)
     if isinstance(error, (Py4JNetworkError, ConnectionError)) or "Error while sending or receiving" in text:
-        return SparkGone(f"{month} was not made: Spark's JVM ended. The version before is still there; run it again.")
+        return SparkConnectionLostError(
+            f"{month} was not made: Spark's JVM ended. The version before is still there; run it again."
+        )
     if "No space left on device" in text or "Disk quota exceeded" in text:
         return DiskFullError(f"{month} was not made: no space left below {lake.root}; free some and run again.")
     named = [name for name in files if name in text]

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from logitrack_assets.plotting import axes_of
-from logitrack_assets.trips.month import Month
+from logitrack_assets.plotting import new_axes
+from logitrack_assets.trips.month import MonthManifest
 from logitrack_assets.trips.rules import REASONS
 
 
-def rejections_by_rule(months: Sequence[Month]) -> Figure:
+def rejections_by_rule(months: Sequence[MonthManifest]) -> Figure:
     """Share of the rows of each month that broke each rule, all fleets together, stacked."""
-    figure, axes = axes_of("Rejected rows by rule", "month", "% of the month's rows")
+    figure, axes = new_axes("Rejected rows by rule", "month", "% of the month's rows")
     names = [known.month for known in months]
     below = [0.0] * len(months)
     for rule in REASONS:
@@ -27,6 +27,6 @@ def rejections_by_rule(months: Sequence[Month]) -> Figure:
     return figure
 
 
-def rows_of(known: Month, rule: str) -> int:
+def rows_of(known: MonthManifest, rule: str) -> int:
     """Rows of all fleets of a month that broke a rule first."""
     return sum(count.rejected.get(rule, 0) for count in known.counts.values())

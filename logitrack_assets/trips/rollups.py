@@ -45,7 +45,7 @@ TRIP_ID = "xxhash64(fleet, vendor_id, pickup_at, dropoff_at, pickup_zone, dropof
 """A trip's number: it follows from what makes the trip, so it is the same on every run and on every machine."""
 
 
-def bin_of(minutes: Column) -> Column:
+def sketch_bin(minutes: Column) -> Column:
     """The sketch's bin of a duration: the least i with minutes <= GAMMA**i."""
     # A power of GAMMA must not fall into the next bin by a rounding error of the logarithm.
     return F.ceil(F.log(minutes) / math.log(GAMMA) - 1e-9).cast("smallint")
@@ -75,7 +75,7 @@ def cells(trips: DataFrame) -> DataFrame:
     for grain, keys in GRAINS.items():
         named = [F.expr(keys.get(name, "cast(null as smallint)")).alias(name) for name in KEYS]
         frames.append(
-            trips.groupBy("fleet", *named, bin_of(F.col("duration_minutes")).alias("bin"))
+            trips.groupBy("fleet", *named, sketch_bin(F.col("duration_minutes")).alias("bin"))
             .agg(
                 F.count(F.lit(1)).cast("int").alias("trips"),
                 F.sum("duration_minutes").alias("duration_sum"),

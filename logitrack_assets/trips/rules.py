@@ -17,9 +17,9 @@ from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 RULES_VERSION = "1"
 """Raise it when a predicate changes: months cleaned before then show as stale."""
 
-SHORTEST_MINUTES = 1
-LONGEST_MINUTES = 180
-FASTEST_MPH = 80
+MIN_TRIP_MINUTES = 1
+MAX_TRIP_MINUTES = 180
+MAX_SPEED_MPH = 80
 DUPLICATE = "duplicate"
 
 
@@ -50,7 +50,7 @@ RULES: tuple[Rule, ...] = (
         "(missing_from <= dropoff_at and pickup_at < missing_until"
         " or pickup_at < doubled_from and doubled_until <= dropoff_at"
         " or doubled_from <= dropoff_at and dropoff_at <= pickup_at and pickup_at < doubled_until)"
-        f" and duration_minutes <= {LONGEST_MINUTES + 60}",
+        f" and duration_minutes <= {MAX_TRIP_MINUTES + 60}",
         "The clocks changed during the trip: the difference of its two wall-clock times is not its duration.",
     ),
     Rule(
@@ -60,12 +60,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "too_short",
-        f"duration_minutes < {SHORTEST_MINUTES}",
+        f"duration_minutes < {MIN_TRIP_MINUTES}",
         "Under a minute nobody was driven anywhere: the meter was started by mistake or the ride was called off.",
     ),
     Rule(
         "too_long",
-        f"duration_minutes > {LONGEST_MINUTES}",
+        f"duration_minutes > {MAX_TRIP_MINUTES}",
         "Over three hours is a meter left running, not a ride in the city.",
     ),
     Rule(
@@ -76,8 +76,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "impossible_speed",
-        f"distance_miles > duration_minutes * {FASTEST_MPH} / 60",
-        f"More than {FASTEST_MPH} miles an hour door to door: the distance or a time is wrong.",
+        f"distance_miles > duration_minutes * {MAX_SPEED_MPH} / 60",
+        f"More than {MAX_SPEED_MPH} miles an hour door to door: the distance or a time is wrong.",
     ),
     Rule(
         DUPLICATE,
@@ -112,7 +112,7 @@ def moments_of(month: str) -> dict[str, datetime]:
     }
 
 
-def first_broken(rules: tuple[Rule, ...] = RULES) -> str:
+def first_broken_rule(rules: tuple[Rule, ...] = RULES) -> str:
     """One SQL expression that gives the name of the first rule a row breaks, null for a trip that counts."""
     cases = " ".join(f"when {rule.predicate} then '{rule.name}'" for rule in rules)
     return f"case {cases} end"

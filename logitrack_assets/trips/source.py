@@ -4,7 +4,7 @@
 
 `Source.probe` asks what is published without fetching it; `Source.fetch` brings a file to a staging place, picks up
 where a broken connection or a killed process left off, and checks the length. Four outcomes are kept apart: here it
-is, not published yet (None), `SourceDown` (worth trying again), `SourceError` (not worth it).
+is, not published yet (None), `SourceUnavailableError` (worth trying again), `SourceError` (not worth it).
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from logitrack_assets.errors import LogitrackError
 from logitrack_assets.lake import read_json, write_json
 
 NOT_PUBLISHED = (403, 404, 410)  # the TLC's server answers 403 for a file that it does not have
-WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
+RETRYABLE_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
 _T = TypeVar("_T")
 
@@ -31,7 +31,7 @@ class SourceError(LogitrackError):
     """The source gave an answer that trying again will not mend; the message names the file and the reason."""
 
 
-class SourceDown(SourceError):
+class SourceUnavailableError(SourceError):
     """The source does not answer, or breaks off, also after several attempts: worth trying again later."""
 
 
@@ -66,7 +66,7 @@ class Source:
     def probe(self, fleet: str, month: str) -> Published | None:
         """What the source publishes for a fleet and month, or None when it has not published that yet.
 
-        Raises SourceDown when the source does not answer, SourceError when it answers with something else.
+        Raises SourceUnavailableError when the source does not answer, SourceError when it answers with something else.
         """
         if (folder := self._folder()) is not None:
             return _probe_folder(folder, file_name(fleet, month))
@@ -77,7 +77,7 @@ class Source:
         """Brings the file to `into` and returns its SHA-256.
 
         A part that an earlier attempt or process left at `into` is completed if the file is still the same
-        version. Raises SourceDown and SourceError as `probe` does.
+        version. Raises SourceUnavailableError and SourceError as `probe` does.
         """
         into.parent.mkdir(parents=True, exist_ok=True)
         if (folder := self._folder()) is not None:
@@ -85,7 +85,7 @@ class Source:
             try:
                 shutil.copyfile(path, into)
             except FileNotFoundError:
-                raise SourceDown(f"{path} was there a moment ago and is gone.") from None
+                raise SourceUnavailableError(f"{path} was there a moment ago and is gone.") from None
         else:
             self._fetch_http(published, into)
         received = into.stat().st_size
@@ -162,7 +162,7 @@ class Source:
             try:
                 return attempt()
             except httpx.HTTPStatusError as error:
-                if error.response.status_code not in WORTH_RETRYING:
+                if error.response.status_code not in RETRYABLE_STATUSES:
                     raise SourceError(f"{url} answered {error.response.status_code}.") from None
                 reason = f"it answered {error.response.status_code}"
             except httpx.UnsupportedProtocol:
@@ -173,7 +173,9 @@ class Source:
                 pause = self.pause_seconds * 2 ** (number - 1)
                 self.report(f"{url}: {reason}; attempt {number + 1} of {self.attempts} in {pause:g} s")
                 time.sleep(pause)
-        raise SourceDown(f"The source is down: {url} failed {self.attempts} times, at last because {reason}.")
+        raise SourceUnavailableError(
+            f"The source is down: {url} failed {self.attempts} times, at last because {reason}."
+        )
 
 
 def _published(url: str, answer: httpx.Response) -> Published | None:
@@ -188,7 +190,7 @@ def _published(url: str, answer: httpx.Response) -> Published | None:
 
 def _probe_folder(folder: Path, name: str) -> Published | None:
     if not folder.is_dir():
-        raise SourceDown(f"The source is down: there is no folder {folder}.")
+        raise SourceUnavailableError(f"The source is down: there is no folder {folder}.")
     path = folder / "trip-data" / name
     try:
         facts = path.stat()

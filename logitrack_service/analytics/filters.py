@@ -14,7 +14,7 @@ from logitrack_service.http.problems import FieldProblem, problem
 
 MONTH = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 BOROUGHS = Literal["Manhattan", "Queens", "Brooklyn", "Bronx", "Staten Island", "EWR"]
-PAGE, LONGEST_PAGE = 100, 500
+PAGE, MAX_PAGE_ROWS = 100, 500
 
 Cursor = TypeVar("Cursor")
 

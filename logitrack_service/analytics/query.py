@@ -20,12 +20,12 @@ from psycopg.rows import tuple_row
 from logitrack_service.http.problems import problem
 from logitrack_service.settings import ServiceSettings
 
-AT_ONCE = 4  # per worker
+MAX_CONCURRENT_QUERIES = 4  # per worker
 WORK_MEMORY, TEMPORARY_DISK = "32MB", "256MB"
 
 # psycopg's placeholders (`%s`, `%(name)s`) and plain names (`:name`) mean the same; strings, quoted names, comments and
 # casts are left alone. This finds placeholders and keeps nobody out.
-_PLACES = re.compile(
+_PLACEHOLDER = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<tag>\$\w*\$).*?(?P=tag) | ::
         | :(?P<plain>[A-Za-z_]\w*) | %\((?P<named>[A-Za-z_]\w*)\)s""",
     re.VERBOSE | re.DOTALL,
@@ -34,7 +34,7 @@ _PLACES = re.compile(
 Value = str | int | float | bool | None | list[str | int | float]
 
 
-class AnalystQuery(msgspec.Struct, forbid_unknown_fields=True):
+class QueryRequest(msgspec.Struct, forbid_unknown_fields=True):
     """One SELECT over the views in `analytics`, with its values bound: `$1` for a list, `:name` for an object."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
@@ -43,7 +43,7 @@ class AnalystQuery(msgspec.Struct, forbid_unknown_fields=True):
     explain: bool = False
 
 
-class QueryAnswer(msgspec.Struct):
+class QueryResponse(msgspec.Struct):
     """Columns and rows; `truncated` says that there were more."""
 
     columns: list[str]
@@ -58,9 +58,9 @@ class AnalystQueries:
 
     def __init__(self, dsn: str, settings: ServiceSettings) -> None:
         self._dsn, self._settings = dsn, settings
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)
 
-    async def run(self, query: AnalystQuery) -> QueryAnswer:
+    async def run(self, query: QueryRequest) -> QueryResponse:
         """The answer of PostgreSQL.
 
         Raises:
@@ -69,7 +69,7 @@ class AnalystQueries:
         """
         try:
             async with asyncio.timeout(2):
-                await self._room.acquire()
+                await self._semaphore.acquire()
         except TimeoutError:
             raise problem(
                 503, "Other analysts' queries are still running: try again.", headers={"Retry-After": "5"}
@@ -82,13 +82,13 @@ class AnalystQueries:
         except psycopg.OperationalError as error:
             if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
                 raise
-            raise problem(400, f"PostgreSQL refused the query: {_said(error)}") from None
+            raise problem(400, f"PostgreSQL refused the query: {_error_message(error)}") from None
         except psycopg.Error as error:
-            raise problem(400, f"PostgreSQL refused the query: {_said(error)}") from None
+            raise problem(400, f"PostgreSQL refused the query: {_error_message(error)}") from None
         finally:
-            self._room.release()
+            self._semaphore.release()
 
-    async def _run(self, query: AnalystQuery) -> QueryAnswer:
+    async def _run(self, query: QueryRequest) -> QueryResponse:
         began = asyncio.get_running_loop().time()
         most = min(query.limit, self._settings.query_rows)
         sql, values = _bound(query)
@@ -129,7 +129,7 @@ class AnalystQueries:
         )
 
 
-def _bound(query: AnalystQuery) -> tuple[str, list[Value]]:
+def _bound(query: QueryRequest) -> tuple[str, list[Value]]:
     """The text with `$n` for every value, and the values."""
     if not isinstance(query.parameters, dict):
         return query.sql, query.parameters or []
@@ -139,7 +139,7 @@ def _bound(query: AnalystQuery) -> tuple[str, list[Value]]:
         name = found["plain"] or found["named"]
         return f"${names.index(name) + 1}" if name in names else found[0]
 
-    sql = _PLACES.sub(place, query.sql)
+    sql = _PLACEHOLDER.sub(place, query.sql)
     used = [name for name in names if f"${names.index(name) + 1}" in sql]
     if used != names:
         unused = ", ".join(name for name in names if name not in used)
@@ -147,10 +147,10 @@ def _bound(query: AnalystQuery) -> tuple[str, list[Value]]:
     return sql, list(query.parameters.values())
 
 
-def _answer(cursor: psycopg.AsyncCursor[Any], rows: list[list[Any]], truncated: bool, began: float) -> QueryAnswer:
+def _answer(cursor: psycopg.AsyncCursor[Any], rows: list[list[Any]], truncated: bool, began: float) -> QueryResponse:
     columns = [column.name for column in cursor.description or []]
     milliseconds = round((asyncio.get_running_loop().time() - began) * 1000, 1)
-    return QueryAnswer(columns, rows, len(rows), truncated, milliseconds)
+    return QueryResponse(columns, rows, len(rows), truncated, milliseconds)
 
 
 def _plain(value: Any) -> Any:
@@ -162,5 +162,5 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _said(error: psycopg.Error) -> str:
+def _error_message(error: psycopg.Error) -> str:
     return error.diag.message_primary or str(error).splitlines()[0]

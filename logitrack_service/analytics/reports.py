@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-KEPT_ROWS = 20_000  # of all answers together: some 15 MB
+MAX_CACHED_ROWS = 20_000  # of all answers together: some 15 MB
 VERSION_SECONDS = 1.0  # how long "nothing was published meanwhile" is believed
 
 _VERSION = text("select count(*) || '/' || coalesce(max(published_at)::text, '') from warehouse.trip_months")
@@ -67,7 +67,7 @@ class Reports:
         if key not in self._answers:  # another request may have asked the same meanwhile
             self._answers[key] = report
             self._rows += len(report.rows) + 1
-        while self._rows > KEPT_ROWS:
+        while self._rows > MAX_CACHED_ROWS:
             _, oldest = self._answers.popitem(last=False)
             self._rows -= len(oldest.rows) + 1
 

@@ -15,28 +15,28 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from logitrack_service.analytics.filters import (
-    LONGEST_PAGE,
+    MAX_PAGE_ROWS,
     PAGE,
     Filters,
     provide_filters,
     read_cursor,
     write_cursor,
 )
-from logitrack_service.analytics.query import AnalystQuery, QueryAnswer
+from logitrack_service.analytics.query import QueryRequest, QueryResponse
 from logitrack_service.analytics.reports import Report
 from logitrack_service.auth.guards import require_analyst
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.dependencies import service_of
 
 CSV = "text/csv"
-Limit = Annotated[int, QueryParameter(ge=1, le=LONGEST_PAGE, description="Rows of a page.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ROWS, description="Rows of a page.")]
 After = Annotated[str | None, QueryParameter(max_length=200, description="`next` of the page before.")]
 Format = FromQuery[Literal["json", "csv"] | None]
 
 log = structlog.get_logger("logitrack.analytics")
 
 
-class ReportAnswer(msgspec.Struct):
+class ReportResponse(msgspec.Struct):
     """Rows, and what they rest on: `exact` says whether all trips were counted or a sample, `trips` how many."""
 
     rows: list[dict[str, Any]]
@@ -49,7 +49,7 @@ class ReportAnswer(msgspec.Struct):
 @get("/avg-duration-by-hour", summary="Mean duration by hour of the day")
 async def avg_duration_by_hour(
     request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `pickup_hour`, `avg_duration` (minutes) and `trips`."""
     table, zone_column = ("trip_stats_zone_hour", "pickup_zone") if filters.by_place else ("trip_stats_hour", None)
     where, values = filters.where(zone_column=zone_column)
@@ -63,7 +63,7 @@ async def avg_duration_by_hour(
 @get("/payment-analysis", summary="Trips and mean duration by payment type")
 async def payment_analysis(
     request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `payment_type` (the TLC's code), `payment`, `total_trips` and `avg_duration` (minutes).
 
     For some zones only, the answer comes from the sample.
@@ -93,7 +93,7 @@ async def payment_analysis(
 @get("/weekday-hour", summary="Mean duration by weekday and hour")
 async def weekday_hour(
     request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `pickup_weekday` (ISO, Monday is 1), `pickup_hour`, `avg_duration` and `trips`."""
     table, zone_column = ("trip_stats_zone_hour", "pickup_zone") if filters.by_place else ("trip_stats_hour", None)
     where, values = filters.where(zone_column=zone_column)
@@ -113,7 +113,7 @@ async def busiest_zones(
     limit: Limit = PAGE,
     after: After = None,
     format: Format = None,
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `zone`, `name`, `borough`, `trips` and `avg_duration`, busiest first."""
     where, values = filters.where(zone_column="zone")
     sql = f"""
@@ -138,7 +138,7 @@ async def zone_pairs(
     limit: Limit = PAGE,
     after: After = None,
     format: Format = None,
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `pickup_zone`, `dropoff_zone`, `trips`, `avg_duration`, `median_duration`, `p90_duration` and their
     `ratio`, most travelled first. Median and P90 are right to 1%."""
     where, values = filters.where(zone_column="pickup_zone")
@@ -183,7 +183,7 @@ async def zone_pairs(
 @get("/months", summary="Months over time")
 async def months(
     request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `month`, `fleet`, `trips`, `avg_duration`, `median_duration`, `p90_duration` and how many rows were
     published, kept and rejected. Place filters do not apply."""
     where, values = filters.where()
@@ -206,7 +206,7 @@ async def months(
 @get("/rejections", summary="Rejected trips by rule")
 async def rejections(
     request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `month`, `fleet`, `rule`, `reason`, `trips` and their `share` of what was published. Place filters do
     not apply."""
     where, values = filters.where()
@@ -224,7 +224,7 @@ async def live_error(
     model_version: Annotated[str | None, QueryParameter(max_length=100)] = None,
     fleet: FromQuery[Literal["yellow", "green"] | None] = None,
     format: Format = None,
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Rows of `model_version`, `pickup_hour`, `outcomes`, `mae`, `bias` and `coverage`, from reported outcomes."""
     sql = """
         select model_version, hour as pickup_hour, sum(outcomes)::bigint as outcomes,
@@ -243,7 +243,7 @@ async def live_error(
 @post(
     "/query", status_code=200, guards=[require_analyst], request_max_body_size=200_000, summary="A SELECT of one's own"
 )
-async def query(request: Request[Identity, Any, Any], data: JSONBody[AnalystQuery]) -> QueryAnswer:
+async def query(request: Request[Identity, Any, Any], data: JSONBody[QueryRequest]) -> QueryResponse:
     """Runs one query over the views in the schema `analytics`, read-only, within limits of time, rows and bytes.
 
     `select * from documentation` lists the views. Needs the role analyst.
@@ -265,7 +265,7 @@ async def _rollup(
     source: Literal["rollup", "sample", "live"] = "rollup",
     cursor: tuple[str, ...] = (),
     limit: int = 0,
-) -> Response[ReportAnswer]:
+) -> Response[ReportResponse]:
     """Runs a report's one statement, and answers as JSON or CSV, or with 304 when nothing has changed."""
 
     async def ask(connection: AsyncConnection) -> Report:
@@ -288,7 +288,7 @@ async def _rollup(
         if report.next:
             headers["x-next"] = report.next
         return Response(_as_csv(report.rows), media_type=f"{CSV}; charset=utf-8", headers=headers)  # type: ignore[arg-type]
-    return Response(ReportAnswer(report.rows, source, report.exact, report.trips, report.next), headers=headers)
+    return Response(ReportResponse(report.rows, source, report.exact, report.trips, report.next), headers=headers)
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> bytes:

@@ -11,15 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from logitrack_service.auth import sessions
 from logitrack_service.auth.audit import audit
 from logitrack_service.auth.guards import unauthorized
-from logitrack_service.auth.passwords import Passwords, weakness
+from logitrack_service.auth.passwords import Passwords, policy_violation
 from logitrack_service.auth.throttle import (
     LOGIN_ACCOUNT,
     LOGIN_ADDRESS,
     REGISTER_ADDRESS,
     count_attempt,
-    forgive,
     network_of,
-    take_back,
+    refund,
+    reset,
 )
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.http.problems import FieldProblem, problem
@@ -114,8 +114,8 @@ class Accounts:
             if account is None or not right:
                 await audit(connection, "login_failed", username=username, address=address)
             else:
-                await forgive(connection, LOGIN_ACCOUNT, subject)
-                await take_back(connection, LOGIN_ADDRESS, network)
+                await reset(connection, LOGIN_ACCOUNT, subject)
+                await refund(connection, LOGIN_ADDRESS, network)
                 session_id, refresh_token = await sessions.open_session(
                     connection, account.account_id, days=self._refresh_days
                 )
@@ -176,7 +176,7 @@ class Accounts:
                 token = await sessions.add_refresh_token(connection, found.session_id)
                 login = Login(_account(found), found.session_id, token)
         if stolen:
-            await self._revocations.settle(stolen)
+            await self._revocations.wait_propagated(stolen)
         if login is None:
             raise unauthorized("This refresh token is not valid or has been used.")
         return login
@@ -196,7 +196,7 @@ class Accounts:
                 address=address,
                 sessions=len(ended),
             )
-        await self._revocations.settle(ended)
+        await self._revocations.wait_propagated(ended)
 
     async def change_password(self, identity: Identity, current: str, new: str, *, address: str) -> None:
         """A new password; every session of the account ends.
@@ -212,7 +212,7 @@ class Accounts:
             raise problem(403, "The current password is wrong.")
         password_hash = await self._passwords.hash(new)
         async with self._engine.begin() as connection:
-            await forgive(connection, LOGIN_ACCOUNT, identity.username.lower())
+            await reset(connection, LOGIN_ACCOUNT, identity.username.lower())
             await connection.execute(
                 text(
                     "update service.accounts set password_hash = :hash, password_changed_at = now()"
@@ -228,7 +228,7 @@ class Accounts:
                 username=account.username,
                 address=address,
             )
-        await self._revocations.settle(ended)
+        await self._revocations.wait_propagated(ended)
 
     async def set_role(self, username: str, role: str, *, by: Identity, address: str) -> Account:
         """Another role for an account; its sessions end, for their tokens name the old role.
@@ -263,7 +263,7 @@ class Accounts:
                     after=role,
                 )
         if ended:
-            await self._revocations.settle(ended)
+            await self._revocations.wait_propagated(ended)
         return Account(account.account_id, account.username, role, "", account.created_at)
 
     async def find(self, account_id: int) -> Account | None:
@@ -295,7 +295,7 @@ class Accounts:
 
 
 def _refuse_weak(password: str, username: str, *, field: str = "password") -> None:
-    if reason := weakness(password, username=username):
+    if reason := policy_violation(password, username=username):
         raise problem(422, "Some values are not valid.", errors=[FieldProblem(field, reason)])
 
 

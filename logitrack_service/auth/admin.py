@@ -21,24 +21,24 @@ class AccountError(LogitrackError):
 
 
 def create_admin(
-    settings: Settings, username: str, password: str, *, own_settings: ServiceSettings | None = None
+    settings: Settings, username: str, password: str, *, service_settings: ServiceSettings | None = None
 ) -> None:
     """Makes an account with the role admin.
 
     Raises:
         AccountError: the name is taken, or the password is too weak.
     """
-    own_settings = own_settings or get_service_settings()
+    service_settings = service_settings or get_service_settings()
     url = database_url(settings)
     migrate(url)
-    asyncio.run(_create(url, username, password, own_settings))
+    asyncio.run(_create(url, username, password, service_settings))
 
 
-async def _create(url: str, username: str, password: str, own_settings: ServiceSettings) -> None:
-    engine, passwords = connect(url), Passwords(own_settings)
+async def _create(url: str, username: str, password: str, service_settings: ServiceSettings) -> None:
+    engine, passwords = connect(url), Passwords(service_settings)
     try:
         revocations = Revocations(driver_dsn(url), token_seconds=0)
-        accounts = Accounts(engine, passwords, revocations, refresh_days=own_settings.refresh_token_days)
+        accounts = Accounts(engine, passwords, revocations, refresh_days=service_settings.refresh_token_days)
         await accounts.create_admin(username, password)
     except HTTPException as error:
         reasons = error.extra["errors"] if isinstance(error.extra, dict) else []

@@ -8,7 +8,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
-from logitrack_service.auth.tokens import Identity, InvalidToken
+from logitrack_service.auth.tokens import Identity, InvalidTokenError
 from logitrack_service.http.problems import problem
 
 ROLES = ("user", "analyst", "admin")  # each may do what those before it may
@@ -24,7 +24,7 @@ class BearerAuthentication(AbstractAuthenticationMiddleware):
         service = connection.app.state.service
         try:
             identity = service.tokens.read(token.strip())
-        except InvalidToken:
+        except InvalidTokenError:
             raise unauthorized("This access token is not valid or has expired.") from None
         if service.revocations.includes(identity.session_id):
             raise unauthorized("This access token has been revoked.")

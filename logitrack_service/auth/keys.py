@@ -54,7 +54,7 @@ def load_keys(settings: Settings, service: ServiceSettings) -> Keys:
     if settings.secret_key is not None:
         current = _checked(settings.secret_key.get_secret_value(), "LOGITRACK_SECRET_KEY")
     elif settings.embedded:
-        current = _kept_key(settings.home / "secret_key")
+        current = load_or_create_key(settings.home / "secret_key")
     else:
         raise SettingsError(
             "LOGITRACK_SECRET_KEY is not set: with LOGITRACK_DATABASE_URL the service needs a key of its own; "
@@ -75,7 +75,7 @@ def _checked(text: str, setting: str) -> bytes:
     return key
 
 
-def _kept_key(path: Path) -> bytes:
+def load_or_create_key(path: Path) -> bytes:
     """Reads the key file, made at most once however many processes ask at the same time."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from logitrack_service.settings import ServiceSettings
 
 MIN_LENGTH, MAX_LENGTH = 12, 128
 THREADS = 2
-MOST_WAITING = 64  # a flood of logins is turned away at the door rather than queued for minutes
+MAX_WAITING = 64  # a flood of logins is turned away at the door rather than queued for minutes
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +31,7 @@ def normalized(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def weakness(password: str, *, username: str) -> str | None:
+def policy_violation(password: str, *, username: str) -> str | None:
     """Why a password is not accepted, as a sentence; None for a good one. There are no composition rules.
 
     Refused are lengths outside 12 to 128 characters, passwords that leaked often (the list of the package
@@ -63,7 +63,7 @@ class Passwords:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._waiting = 0
         # Verified in place of the hash of a user who does not exist, so that both take the same time.
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._dummy_hash = self._hasher.hash("nobody has this password")
 
     async def hash(self, password: str) -> str:
         """The encoded Argon2id hash."""
@@ -71,7 +71,7 @@ class Passwords:
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Whether the password is the hashed one; without a hash, False after the same work."""
-        return await self._in_pool(lambda: self._verify(encoded or self._nobody, password)) and encoded is not None
+        return await self._in_pool(lambda: self._verify(encoded or self._dummy_hash, password)) and encoded is not None
 
     def outdated(self, encoded: str) -> bool:
         """Whether a hash was made with other parameters than today's."""
@@ -88,7 +88,7 @@ class Passwords:
             return False
 
     async def _in_pool(self, work: Callable[[], Answer]) -> Answer:
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise problem(503, "Too many people are logging in at once: try again.", headers={"Retry-After": "1"})
         self._waiting += 1
         try:

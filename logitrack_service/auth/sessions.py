@@ -117,7 +117,7 @@ class Revocations:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def settle(self, session_ids: list[str]) -> None:
+    async def wait_propagated(self, session_ids: list[str]) -> None:
         """Waits until sessions whose end was just committed are refused here and, as good as surely, everywhere."""
         try:
             async with asyncio.timeout(2), self._changed:

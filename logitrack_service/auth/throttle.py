@@ -21,13 +21,13 @@ class Limit:
     """How many attempts are free, and how long one may have to wait after them."""
 
     kind: str
-    free: int
-    longest_seconds: int = 300
+    burst: int
+    max_wait_seconds: int = 300
 
 
-LOGIN_ACCOUNT = Limit("login_account", free=5)
-LOGIN_ADDRESS = Limit("login_address", free=30)  # an office shares an address
-REGISTER_ADDRESS = Limit("register_address", free=100)
+LOGIN_ACCOUNT = Limit("login_account", burst=5)
+LOGIN_ADDRESS = Limit("login_address", burst=30)  # an office shares an address
+REGISTER_ADDRESS = Limit("register_address", burst=100)
 
 _COUNT = text(
     """
@@ -57,13 +57,13 @@ async def count_attempt(connection: AsyncConnection, limit: Limit, subject: str)
         HTTPException: 429, when the subject has to wait; the attempt does not prolong the wait.
     """
     key = {"kind": limit.kind, "subject": subject}
-    counted = await connection.scalar(_COUNT, {**key, "free": limit.free, "longest": limit.longest_seconds})
+    counted = await connection.scalar(_COUNT, {**key, "free": limit.burst, "longest": limit.max_wait_seconds})
     if counted is None:
         wait = max(1, await connection.scalar(_WAIT, key) or 1)
         raise problem(429, f"Too many attempts: try again in {wait} seconds.", headers={"Retry-After": str(wait)})
 
 
-async def forgive(connection: AsyncConnection, limit: Limit, subject: str) -> None:
+async def reset(connection: AsyncConnection, limit: Limit, subject: str) -> None:
     """Forgets a subject's attempts: it has shown who it is."""
     await connection.execute(
         text("delete from service.throttle where kind = :kind and subject = :subject"),
@@ -71,7 +71,7 @@ async def forgive(connection: AsyncConnection, limit: Limit, subject: str) -> No
     )
 
 
-async def take_back(connection: AsyncConnection, limit: Limit, subject: str) -> None:
+async def refund(connection: AsyncConnection, limit: Limit, subject: str) -> None:
     """Takes one attempt back: a right password from an address does not wipe out its wrong ones."""
     await connection.execute(
         text(

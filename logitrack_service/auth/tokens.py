@@ -18,8 +18,8 @@ ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "logitrack"
 ACCESS = "access"
 REQUIRED = ["iss", "aud", "sub", "sid", "jti", "type", "role", "name", "iat", "nbf", "exp"]
-LONGEST = 2_000  # characters of a token worth looking at
-MOST_REMEMBERED = 10_000  # tokens whose signature was found right, some 10 MB; checking one anew costs 0.1 ms
+MAX_TOKEN_LENGTH = 2_000  # characters of a token worth looking at
+MAX_CACHED_TOKENS = 10_000  # tokens whose signature was found right, some 10 MB; checking one anew costs 0.1 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Identity:
     expires_at: int  # Unix seconds
 
 
-class InvalidToken(Exception):
+class InvalidTokenError(Exception):
     """A token that is not to be believed. Why is for the log, never for the client."""
 
 
@@ -68,19 +68,19 @@ class Tokens:
         """Who a token speaks for.
 
         Raises:
-            InvalidToken: it is forged, expired, not yet valid, of another kind, or not a token at all.
+            InvalidTokenError: it is forged, expired, not yet valid, of another kind, or not a token at all.
         """
-        if len(token) > LONGEST:
-            raise InvalidToken("too long")
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise InvalidTokenError("too long")
         known = self._read.get(token)  # the same characters carry the same signature
         if known is None:
             known = self._verified(token)
-            if len(self._read) >= MOST_REMEMBERED:
+            if len(self._read) >= MAX_CACHED_TOKENS:
                 self._read.clear()
             self._read[token] = known
         elif known.expires_at <= time.time():
             del self._read[token]
-            raise InvalidToken("expired")
+            raise InvalidTokenError("expired")
         return known
 
     def _verified(self, token: str) -> Identity:
@@ -95,7 +95,7 @@ class Tokens:
                 options={"require": REQUIRED, "enforce_minimum_key_length": True},
             )
             if claims["type"] != ACCESS:
-                raise InvalidToken("not an access token")
+                raise InvalidTokenError("not an access token")
             return Identity(
                 account_id=int(claims["sub"]),
                 username=str(claims["name"]),
@@ -104,4 +104,4 @@ class Tokens:
                 expires_at=int(claims["exp"]),
             )
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise InvalidToken(str(error) or type(error).__name__) from None
+            raise InvalidTokenError(str(error) or type(error).__name__) from None

@@ -43,7 +43,7 @@ def client_address(scope: Scope) -> str:
     return client[0] if client else "unknown"
 
 
-class RequestEnvelope:
+class RequestContextMiddleware:
     """Wraps the whole application."""
 
     def __init__(self, app: ASGIApp) -> None:

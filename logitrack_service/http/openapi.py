@@ -23,7 +23,7 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
-from logitrack_service.analytics.routes import CSV, ReportAnswer
+from logitrack_service.analytics.routes import CSV, ReportResponse
 from logitrack_service.http.problems import PROBLEM_JSON, Problem
 
 TITLE, VERSION = "logitrack", "1.0"
@@ -123,7 +123,7 @@ def complete(app: Litestar) -> None:
 
 def _is_report(answer: OpenAPIResponse) -> bool:
     return any(
-        isinstance(media.schema, Reference) and media.schema.ref.endswith(ReportAnswer.__name__)
+        isinstance(media.schema, Reference) and media.schema.ref.endswith(ReportResponse.__name__)
         for media in (answer.content or {}).values()
     )
 

@@ -11,17 +11,17 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_HELD = 65_536  # bytes; longer answers are written as they come
+MAX_BUFFERED_BYTES = 65_536  # bytes; longer answers are written as they come
 
 
-class WholeAnswers(HttpToolsProtocol):
+class CoalescingHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol on a transport that gathers what is written in one turn of the event loop."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Gathered(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(_CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
 
 
-class _Gathered:
+class _CoalescingTransport:
     """A transport that writes once a turn; whatever else is asked of it, the real one does."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -35,7 +35,7 @@ class _Gathered:
             self._loop.call_soon(self._flush)
         self._held.append(data)
         self._size += len(data)
-        if self._size > MOST_HELD:
+        if self._size > MAX_BUFFERED_BYTES:
             self._flush()
 
     def close(self) -> None:

@@ -22,13 +22,13 @@ STALE_SECONDS = 20.0  # without news of revocations
 State = Literal["ok", "degraded", "failed"]
 
 
-class Alive(msgspec.Struct):
+class Liveness(msgspec.Struct):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class Check(msgspec.Struct):
+class HealthCheck(msgspec.Struct):
     """One thing that answering depends on."""
 
     status: State
@@ -39,14 +39,14 @@ class Readiness(msgspec.Struct):
     """Whether questions can be answered: `degraded` means yes, but somebody should look."""
 
     status: State
-    checks: dict[str, Check]
+    checks: dict[str, HealthCheck]
     model_version: str | None
 
 
 @get("/health/live", exclude_from_auth=True, summary="Is the process alive?", tags=["operations"])
-async def live() -> Alive:
+async def live() -> Liveness:
     """Answers as long as the event loop turns."""
-    return Alive()
+    return Liveness()
 
 
 @get("/health/ready", exclude_from_auth=True, summary="Can it answer?", tags=["operations"])
@@ -59,7 +59,9 @@ async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     checks = {
         "model": _model(service),
         "database": await _database(service),
-        "migrations": Check("ok") if service.schema.ready else Check("degraded", "The database is not prepared yet."),
+        "migrations": HealthCheck("ok")
+        if service.schema.ready
+        else HealthCheck("degraded", "The database is not prepared yet."),
         "revocations": _revocations(service),
     }
     states = {check.status for check in checks.values()}
@@ -69,33 +71,33 @@ async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     return Response(body, status_code=503 if status == "failed" else 200)
 
 
-def _model(service: Service) -> Check:
-    trouble = service.champion.trouble
+def _model(service: Service) -> HealthCheck:
+    last_error = service.champion.last_error
     if service.champion.current is None:
-        return Check("failed", trouble or "There is no champion yet.")
-    return Check("degraded", trouble) if trouble else Check("ok")
+        return HealthCheck("failed", last_error or "There is no champion yet.")
+    return HealthCheck("degraded", last_error) if last_error else HealthCheck("ok")
 
 
-async def _database(service: Service) -> Check:
+async def _database(service: Service) -> HealthCheck:
     try:
         async with asyncio.timeout(DATABASE_SECONDS), service.database.connect() as connection:
             await connection.execute(text("select 1"))
     except Exception as error:  # whatever keeps it from answering is the news
-        return Check("degraded", f"PostgreSQL does not answer ({type(error).__name__}).")
-    return Check("ok")
+        return HealthCheck("degraded", f"PostgreSQL does not answer ({type(error).__name__}).")
+    return HealthCheck("ok")
 
 
-def _revocations(service: Service) -> Check:
+def _revocations(service: Service) -> HealthCheck:
     if time.monotonic() - service.revocations.read_at > STALE_SECONDS:
-        return Check("degraded", "Revoked logins have not been read lately; those from before are refused.")
-    return Check("ok")
+        return HealthCheck("degraded", "Revoked logins have not been read lately; those from before are refused.")
+    return HealthCheck("ok")
 
 
 @get("/metrics", exclude_from_auth=True, media_type=metrics.CONTENT_TYPE, summary="Prometheus", tags=["operations"])
 async def prometheus(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Metrics of all workers, for this machine or, by setting, for everyone; else for admins."""
     service = service_of(request)
-    if service.own_settings.metrics_access != "everyone" and not _from_this_machine(request):
+    if service.service_settings.metrics_access != "everyone" and not _from_this_machine(request):
         result = await BearerAuthentication(app=request.app).authenticate_request(request)
         if result.user.role != "admin":
             raise problem(403, "From elsewhere, metrics are for admins.")

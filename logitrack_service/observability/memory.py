@@ -7,7 +7,7 @@ import ctypes
 import gc
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Returns to the system what loading a model used and the old one held: some 100 MB that would be kept."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):

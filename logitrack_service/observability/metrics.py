@@ -86,7 +86,7 @@ def exposition() -> bytes:
     return generate_latest(registry)
 
 
-def forget_dead_services(home: Path) -> None:
+def remove_stale_metric_dirs(home: Path) -> None:
     """Removes the folders of services that no longer run."""
     for folder in (home / "service" / "metrics").glob("*"):
         if folder.name.isdecimal() and not _alive(int(folder.name)):

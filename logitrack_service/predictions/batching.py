@@ -12,27 +12,27 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from logitrack_service.predictions import scoring
-from logitrack_service.predictions.model_reloader import Serving
+from logitrack_service.predictions.model_reloader import LoadedModel
 from logitrack_service.predictions.prediction_log import PredictionLog
-from logitrack_service.predictions.schemas import Prediction, Question
+from logitrack_service.predictions.schemas import PredictionRequest, PredictionResponse
 
 
 @dataclass(frozen=True)
 class _Asked:
-    question: Question
+    question: PredictionRequest
     account_id: int
-    answer: asyncio.Future[Prediction]
+    answer: asyncio.Future[PredictionResponse]
 
 
-class Gathering:
+class DynamicBatcher:
     """Single questions of one worker, on their way to the model and to the log."""
 
     def __init__(self, log: PredictionLog) -> None:
         self._log = log
         # By model as well: one that is swapped in meanwhile answers only what was asked after it.
-        self._waiting: defaultdict[tuple[Serving, float], list[_Asked]] = defaultdict(list)
+        self._waiting: defaultdict[tuple[LoadedModel, float], list[_Asked]] = defaultdict(list)
 
-    async def ask(self, serving: Serving, question: Question, account_id: int) -> Prediction:
+    async def ask(self, serving: LoadedModel, question: PredictionRequest, account_id: int) -> PredictionResponse:
         """The answer to a question; it is in the log's queue by then."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
@@ -45,7 +45,7 @@ class Gathering:
         waiting, self._waiting = self._waiting, defaultdict(list)
         for (serving, level), group in waiting.items():
             try:
-                answers, logged = scoring.answer_questions(
+                answers, logged = scoring.predict_requests(
                     serving,
                     [asked.question for asked in group],
                     [asked.account_id for asked in group],

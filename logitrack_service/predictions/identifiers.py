@@ -21,7 +21,7 @@ def new_ids(count: int) -> list[str]:
     ]
 
 
-def could_be_ours(prediction_id: UUID) -> bool:
+def is_plausible_id(prediction_id: UUID) -> bool:
     """Whether an id has the shape of ours and was not made in the future."""
     made_at_ms = prediction_id.int >> 80
     return prediction_id.version == 7 and made_at_ms <= time.time() * 1000 + CLOCKS_DIFFER_MS

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_service.http.problems import FieldProblem, problem
 from logitrack_service.observability import metrics
-from logitrack_service.predictions.identifiers import could_be_ours
-from logitrack_service.predictions.schemas import OutcomeAnswer, OutcomeReport
+from logitrack_service.predictions.identifiers import is_plausible_id
+from logitrack_service.predictions.schemas import OutcomeReport, OutcomeResponse
 
 # One statement for any number of rows. The first report of an outcome stands; what comes later is compared with it.
 _RECORD = text(
@@ -33,7 +33,9 @@ _RECORD = text(
 )
 
 
-async def record_outcomes(database: AsyncEngine, reports: Sequence[OutcomeReport], *, account_id: int) -> OutcomeAnswer:
+async def record_outcomes(
+    database: AsyncEngine, reports: Sequence[OutcomeReport], *, account_id: int
+) -> OutcomeResponse:
     """Stores outcomes of an account's predictions.
 
     Raises:
@@ -48,7 +50,7 @@ async def record_outcomes(database: AsyncEngine, reports: Sequence[OutcomeReport
         ).all()
     recorded = sum(row.is_new for row in rows)
     conflicting = [row.prediction_id for row in rows if row.conflicts and not row.is_new]
-    answer = OutcomeAnswer(recorded, len(rows) - recorded - len(conflicting), conflicting)
+    answer = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting)
     for result, count in (
         ("recorded", answer.recorded),
         ("already_known", answer.already_known),
@@ -67,7 +69,7 @@ def _by_id(reports: Sequence[OutcomeReport]) -> dict[str, float]:
             known = UUID(report.prediction_id)
         except ValueError:
             known = None
-        if known is None or not could_be_ours(known):
+        if known is None or not is_plausible_id(known):
             wrong.append(FieldProblem(where, "This is not the id of a prediction."))
         elif minutes.setdefault(str(known), report.duration_minutes) != report.duration_minutes:
             wrong.append(FieldProblem(where, "This prediction is reported twice with different durations."))

@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 import psycopg
 import structlog
 
-from logitrack_assets.eta.artifact.predictor import Predictions
+from logitrack_assets.eta.artifact.predictor import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_service.observability import metrics
 
-MOST_WAITING = 200_000  # rows; some 40 MB
+MAX_WAITING = 200_000  # rows; some 40 MB
 PAUSE_SECONDS = 0.25  # between two writes
-ROWS_AT_ONCE = 20_000
-FEW_ROWS = 50
+MAX_COPY_ROWS = 20_000
+MAX_RENDERED_ROWS = 50
 FLUSH_SECONDS = 5.0  # for the last rows at shutdown
 
 COLUMNS = (
@@ -43,7 +43,7 @@ class LoggedPredictions:
     account_ids: Sequence[int]
     model_version: str
     trips: TripBatch
-    answers: Predictions
+    answers: PredictionBatch
     level: float
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -115,10 +115,10 @@ class PredictionLog:
     def add(self, predictions: LoggedPredictions) -> None:
         """Queues rows; never waits. What does not fit is dropped and counted."""
         entry: LoggedPredictions | _Rendered = predictions
-        if len(predictions) <= FEW_ROWS:
+        if len(predictions) <= MAX_RENDERED_ROWS:
             entry = _Rendered("".join(predictions.lines()), len(predictions))
         with self._lock:
-            fits = self._rows + len(predictions) <= MOST_WAITING
+            fits = self._rows + len(predictions) <= MAX_WAITING
             if fits:
                 self._queue.append(entry)
                 self._rows += len(predictions)
@@ -156,7 +156,7 @@ class PredictionLog:
         batch: list[LoggedPredictions | _Rendered] = []
         rows = 0
         for predictions in list(self._queue):
-            if batch and rows + len(predictions) > ROWS_AT_ONCE:
+            if batch and rows + len(predictions) > MAX_COPY_ROWS:
                 break
             batch.append(predictions)
             rows += len(predictions)

@@ -22,7 +22,7 @@ _INSERT = text(
 )
 
 
-async def write_down(database: AsyncEngine, history: Sequence[Champion]) -> None:
+async def record_promotions(database: AsyncEngine, history: Sequence[Champion]) -> None:
     """Adds the champions, oldest first, that are not in the audit table yet.
 
     Raises:

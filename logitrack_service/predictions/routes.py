@@ -22,25 +22,25 @@ from logitrack_service.predictions.schemas import (
     DEFAULT_LEVEL,
     FIRST_YEAR,
     LAST_YEAR,
-    Batch,
-    BatchAnswer,
-    Departures,
+    BatchRequest,
+    BatchResponse,
+    DeparturesResponse,
     Fleet,
-    Matrix,
-    MatrixQuestion,
-    OutcomeAnswer,
+    MatrixRequest,
+    MatrixResponse,
     OutcomeBatch,
     OutcomeReport,
-    Prediction,
-    Question,
-    RawBatch,
+    OutcomeResponse,
+    PredictionRequest,
+    PredictionResponse,
+    RawBatchRequest,
     Trip,
 )
 
 NDJSON = "application/x-ndjson"
 SMALL = 16_384  # bytes
 LARGE = 4_000_000  # 10,000 rides of 400 bytes
-IN_A_THREAD = 200  # rows from which on a batch would hold up the others' answers
+THREAD_OFFLOAD_ROWS = 200  # rows from which on a batch would hold up the others' answers
 
 
 @post(
@@ -50,21 +50,21 @@ IN_A_THREAD = 200  # rows from which on a batch would hold up the others' answer
     summary="How long will this ride take?",
     tags=["predictions"],
 )
-async def predict(request: Request[Identity, Any, Any], data: JSONBody[Question]) -> Prediction:
+async def predict(request: Request[Identity, Any, Any], data: JSONBody[PredictionRequest]) -> PredictionResponse:
     """Answers with the expected duration, an interval, and what both rest on."""
     service = service_of(request)
-    return await service.gathering.ask(service.champion.serving(), data, request.user.account_id)
+    return await service.batcher.ask(service.champion.serving(), data, request.user.account_id)
 
 
 @post(
     "/predict/batch",
     status_code=200,
     request_max_body_size=LARGE,
-    body_schemas=(Batch,),
+    body_schemas=(BatchRequest,),
     summary="Up to 10,000 rides at once",
     tags=["predictions"],
 )
-async def predict_batch(request: Request[Identity, Any, Any], body: RawBody) -> BatchAnswer:
+async def predict_batch(request: Request[Identity, Any, Any], body: RawBody) -> BatchResponse:
     """Answers each ride by itself: one that is wrong gets its own errors, the others their answers.
 
     As JSON `{"trips": [...]}`, or as NDJSON (`application/x-ndjson`) with a ride on each line.
@@ -77,13 +77,13 @@ async def predict_batch(request: Request[Identity, Any, Any], body: RawBody) -> 
         if not 1 <= len(rows) <= BATCH_ROWS:
             raise problem(422, f"A batch has 1 to {BATCH_ROWS:,} rides; this one has {len(rows):,}.")
     else:
-        batch = decode(body, RawBatch)
+        batch = decode(body, RawBatchRequest)
         rows, level = batch.trips, batch.level
 
-    def work() -> tuple[BatchAnswer, Any]:
-        return scoring.answer_batch(serving, rows, level=level, account_id=request.user.account_id)
+    def work() -> tuple[BatchResponse, Any]:
+        return scoring.predict_batch_rows(serving, rows, level=level, account_id=request.user.account_id)
 
-    answer, logged = await asyncio.to_thread(work) if len(rows) > IN_A_THREAD else work()
+    answer, logged = await asyncio.to_thread(work) if len(rows) > THREAD_OFFLOAD_ROWS else work()
     if logged is not None:
         service.prediction_log.add(logged)
     return answer
@@ -92,12 +92,12 @@ async def predict_batch(request: Request[Identity, Any, Any], body: RawBody) -> 
 @post(
     "/predict/matrix", status_code=200, request_max_body_size=SMALL, summary="Every pair of zones", tags=["predictions"]
 )
-async def predict_matrix(request: Request[Identity, Any, Any], data: JSONBody[MatrixQuestion]) -> Matrix:
+async def predict_matrix(request: Request[Identity, Any, Any], data: JSONBody[MatrixRequest]) -> MatrixResponse:
     """Durations between up to 100 pickup and 100 drop-off zones at one time. A matrix is not logged."""
     serving = service_of(request).champion.serving()
-    if len(data.pickup_zones) * len(data.dropoff_zones) > IN_A_THREAD:
-        return await asyncio.to_thread(scoring.answer_matrix, serving, data)
-    return scoring.answer_matrix(serving, data)
+    if len(data.pickup_zones) * len(data.dropoff_zones) > THREAD_OFFLOAD_ROWS:
+        return await asyncio.to_thread(scoring.predict_matrix_pairs, serving, data)
+    return scoring.predict_matrix_pairs(serving, data)
 
 
 @get("/predict/departures", summary="When to leave", tags=["predictions"])
@@ -112,7 +112,7 @@ async def departures(
     arrive_by: FromQuery[datetime | None] = None,
     distance_miles: Annotated[float | None, QueryParameter(gt=0, le=200)] = None,
     fleet: FromQuery[Fleet] = "yellow",
-) -> Departures:
+) -> DeparturesResponse:
     """How the duration changes over the next hours; with `arrive_by`, the latest departure that is on time with the
     wanted probability."""
     for name, moment in (("pickup_at", pickup_at), ("arrive_by", arrive_by)):
@@ -121,7 +121,7 @@ async def departures(
             raise problem(422, "Some values are not valid.", errors=[wrong])
     trip = Trip(pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet)
     serving = service_of(request).champion.serving()
-    found = scoring.answer_departures(
+    found = scoring.predict_departures(
         serving,
         trip,
         every_minutes=every_minutes,
@@ -131,7 +131,7 @@ async def departures(
     by = None
     if arrive_by is not None:
         by = arrive_by if arrive_by.tzinfo else from_wall_clock(arrive_by)
-    return Departures(
+    return DeparturesResponse(
         departures=found,
         probability=probability,
         leave_by=scoring.leave_by(found, by) if by else None,
@@ -148,7 +148,7 @@ async def departures(
     summary="How long did it really take?",
     tags=["predictions"],
 )
-async def outcomes(request: Request[Identity, Any, Any], body: RawBody) -> OutcomeAnswer:
+async def outcomes(request: Request[Identity, Any, Any], body: RawBody) -> OutcomeResponse:
     """Records real durations by prediction id; what was answered with 2xx is on disk. Reporting again changes nothing.
 
     Takes one outcome, or `{"outcomes": [...]}` with up to 10,000. The first report of an outcome stands: a different
@@ -178,7 +178,7 @@ async def model(request: Request[Identity, Any, Any]) -> dict[str, Any]:
         "model_version": serving.champion.version,
         "champion": serving.champion.model_dump(mode="json"),
         "loaded_at": datetime.fromtimestamp(serving.loaded_at, UTC),
-        "card": serving.artefact.manifest.model_dump(mode="json"),
+        "card": serving.artifact.manifest.model_dump(mode="json"),
     }
 
 
@@ -189,7 +189,7 @@ async def models(request: Request[Identity, Any, Any]) -> dict[str, Any]:
     history = await asyncio.to_thread(watch.store.history)
     return {
         "serving": watch.current.champion.version if watch.current else None,
-        "trouble": watch.trouble,
+        "trouble": watch.last_error,
         "history": [champion.model_dump(mode="json") for champion in reversed(history)],
     }
 

@@ -46,7 +46,7 @@ class Trip(msgspec.Struct, forbid_unknown_fields=True):
         _check_year(self.pickup_at)
 
 
-class Question(Trip, forbid_unknown_fields=True):
+class PredictionRequest(Trip, forbid_unknown_fields=True):
     """A ride, and how sure the interval shall be."""
 
     level: Level = DEFAULT_LEVEL
@@ -60,7 +60,7 @@ class Interval(msgspec.Struct):
     level: float
 
 
-class Prediction(msgspec.Struct):
+class PredictionResponse(msgspec.Struct):
     """An answer, with everything it rests on."""
 
     prediction_id: str
@@ -79,28 +79,28 @@ class Prediction(msgspec.Struct):
     trained_through: str
 
 
-class Batch(msgspec.Struct, forbid_unknown_fields=True):
+class BatchRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Up to 10,000 rides. A ride that is wrong gets its own error; the others get their answers."""
 
     trips: Annotated[list[Trip], msgspec.Meta(min_length=1, max_length=BATCH_ROWS)]
     level: Level = DEFAULT_LEVEL
 
 
-class RawBatch(msgspec.Struct, forbid_unknown_fields=True):
+class RawBatchRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A batch before its rides have been looked at one by one."""
 
     trips: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=BATCH_ROWS)]
     level: Level = DEFAULT_LEVEL
 
 
-class RowError(msgspec.Struct):
+class BatchItemError(msgspec.Struct):
     """Why a ride of a batch has no answer."""
 
     detail: str
     errors: list[FieldProblem]
 
 
-class RowAnswer(msgspec.Struct, omit_defaults=True):
+class BatchItem(msgspec.Struct, omit_defaults=True):
     """What became of a ride in a batch: an answer, or `error` alone."""
 
     prediction_id: str | None = None
@@ -110,13 +110,13 @@ class RowAnswer(msgspec.Struct, omit_defaults=True):
     arrival_at: datetime | None = None
     support: int | None = None
     extrapolating: bool | None = None
-    error: RowError | None = None
+    error: BatchItemError | None = None
 
 
-class BatchAnswer(msgspec.Struct):
+class BatchResponse(msgspec.Struct):
     """Answers and errors in the order of the rides."""
 
-    results: list[RowAnswer]
+    results: list[BatchItem]
     model_version: str
     trained_through: str
     level: float
@@ -124,7 +124,7 @@ class BatchAnswer(msgspec.Struct):
     failed: int
 
 
-class MatrixQuestion(msgspec.Struct, forbid_unknown_fields=True):
+class MatrixRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Every pair of up to 100 pickup and 100 drop-off zones at one time."""
 
     pickup_zones: Annotated[list[Zone], msgspec.Meta(min_length=1, max_length=MATRIX_SIDE)]
@@ -137,7 +137,7 @@ class MatrixQuestion(msgspec.Struct, forbid_unknown_fields=True):
         _check_year(self.pickup_at)
 
 
-class Matrix(msgspec.Struct):
+class MatrixResponse(msgspec.Struct):
     """A row for each pickup zone, a column for each drop-off zone; minutes."""
 
     pickup_zones: list[int]
@@ -163,7 +163,7 @@ class Departure(msgspec.Struct):
     """When one will have arrived with the wanted probability."""
 
 
-class Departures(msgspec.Struct):
+class DeparturesResponse(msgspec.Struct):
     """How the duration changes over the next hours, and when to leave."""
 
     departures: list[Departure]
@@ -187,7 +187,7 @@ class OutcomeBatch(msgspec.Struct, forbid_unknown_fields=True):
     outcomes: Annotated[list[OutcomeReport], msgspec.Meta(min_length=1, max_length=BATCH_ROWS)]
 
 
-class OutcomeAnswer(msgspec.Struct):
+class OutcomeResponse(msgspec.Struct):
     """What became of the reports: stored now, known before with the same value, or in conflict with an earlier one."""
 
     recorded: int

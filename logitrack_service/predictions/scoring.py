@@ -1,4 +1,4 @@
-"""From questions to answers: plain functions around the one artefact."""
+"""From questions to answers: plain functions around the one artifact."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact.predictor import Predictions
+from logitrack_assets.eta.artifact.predictor import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
 from logitrack_service.http.decoding import wrong_fields
 from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import new_ids
-from logitrack_service.predictions.model_reloader import Serving
+from logitrack_service.predictions.model_reloader import LoadedModel
 from logitrack_service.predictions.prediction_log import LoggedPredictions
 from logitrack_service.predictions.schemas import (
     DEFAULT_LEVEL,
-    BatchAnswer,
+    BatchItem,
+    BatchItemError,
+    BatchResponse,
     Departure,
     Interval,
-    Matrix,
-    MatrixQuestion,
-    Prediction,
-    Question,
-    RowAnswer,
-    RowError,
+    MatrixRequest,
+    MatrixResponse,
+    PredictionRequest,
+    PredictionResponse,
     Trip,
 )
 
@@ -81,10 +81,10 @@ def trips_of(rows: Sequence[Trip], moments: Sequence[Moment]) -> TripBatch:
     )
 
 
-def predict(serving: Serving, trips: TripBatch, *, level: float, kind: str) -> Predictions:
+def predict(serving: LoadedModel, trips: TripBatch, *, level: float, kind: str) -> PredictionBatch:
     """Runs the model and measures it."""
     began = time.perf_counter()
-    answers = serving.artefact.predict(trips, level=level)
+    answers = serving.artifact.predict(trips, level=level)
     seconds, rows = _measured(kind)
     seconds.observe(time.perf_counter() - began)
     rows.observe(len(trips))
@@ -96,17 +96,17 @@ def _measured(kind: str) -> tuple[metrics.Histogram, metrics.Histogram]:
     return metrics.prediction_seconds.labels(kind), metrics.prediction_rows.labels(kind)
 
 
-def answer_questions(
-    serving: Serving, questions: Sequence[Question], account_ids: Sequence[int], *, level: float
-) -> tuple[list[Prediction], LoggedPredictions]:
+def predict_requests(
+    serving: LoadedModel, questions: Sequence[PredictionRequest], account_ids: Sequence[int], *, level: float
+) -> tuple[list[PredictionResponse], LoggedPredictions]:
     """The answers to questions of one level that were asked at once, and what is to be logged about them."""
     moments = [moment_of(question.pickup_at) for question in questions]
     trips = trips_of(questions, moments)
     scored = predict(serving, trips, level=level, kind="single")
     ids = new_ids(len(questions))
-    version, trained_through = serving.champion.version, serving.artefact.manifest.trained_through
+    version, trained_through = serving.champion.version, serving.artifact.manifest.trained_through
     answers = [
-        Prediction(
+        PredictionResponse(
             prediction_id=prediction_id,
             estimated_duration_minutes=minutes,
             interval=Interval(low, high, level),
@@ -127,12 +127,12 @@ def answer_questions(
     return answers, LoggedPredictions(ids, account_ids, version, trips, scored, level)
 
 
-def read_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int], dict[int, RowAnswer]]:
+def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int], dict[int, BatchItem]]:
     """The rides of a batch that can be read, their places, and what is wrong with the others."""
     decode = _TRIP.decode
     trips: list[Trip] = []
     places: list[int] = []
-    wrong: dict[int, RowAnswer] = {}
+    wrong: dict[int, BatchItem] = {}
     for place, row in enumerate(rows):
         try:
             trips.append(decode(row))
@@ -140,15 +140,15 @@ def read_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             errors = wrong_fields(row, Trip, error)
             detail = "This row is not valid JSON." if errors is None else "Some values are not valid."
-            wrong[place] = RowAnswer(error=RowError(detail, errors or []))
+            wrong[place] = BatchItem(error=BatchItemError(detail, errors or []))
     return trips, places, wrong
 
 
-def answer_batch(
-    serving: Serving, rows: Sequence[msgspec.Raw | bytes], *, level: float, account_id: int
-) -> tuple[BatchAnswer, LoggedPredictions | None]:
+def predict_batch_rows(
+    serving: LoadedModel, rows: Sequence[msgspec.Raw | bytes], *, level: float, account_id: int
+) -> tuple[BatchResponse, LoggedPredictions | None]:
     """Answers and errors in the order of the rows, and what is to be logged about them."""
-    trips, places, wrong = read_rows(rows)
+    trips, places, wrong = decode_rows(rows)
     results: list[Any] = [wrong.get(place) for place in range(len(rows))]
     logged = None
     if trips:
@@ -159,7 +159,7 @@ def answer_batch(
         for place, prediction_id, moment, (minutes, low, high, _, support, extrapolating) in zip(
             places, ids, moments, _rows(scored), strict=True
         ):
-            results[place] = RowAnswer(
+            results[place] = BatchItem(
                 prediction_id,
                 minutes,
                 Interval(low, high, level),
@@ -169,10 +169,10 @@ def answer_batch(
                 extrapolating,
             )
         logged = LoggedPredictions(ids, [account_id] * len(ids), serving.champion.version, batch, scored, level)
-    answered = BatchAnswer(
+    answered = BatchResponse(
         results=results,
         model_version=serving.champion.version,
-        trained_through=serving.artefact.manifest.trained_through,
+        trained_through=serving.artifact.manifest.trained_through,
         level=level,
         predicted=len(trips),
         failed=len(wrong),
@@ -180,7 +180,7 @@ def answer_batch(
     return answered, logged
 
 
-def answer_matrix(serving: Serving, question: MatrixQuestion) -> Matrix:
+def predict_matrix_pairs(serving: LoadedModel, question: MatrixRequest) -> MatrixResponse:
     """Every pair at one time."""
     moment = moment_of(question.pickup_at)
     rows, columns = len(question.pickup_zones), len(question.dropoff_zones)
@@ -198,7 +198,7 @@ def answer_matrix(serving: Serving, question: MatrixQuestion) -> Matrix:
         whole = values if values.dtype.kind == "i" else np.round(values.astype(np.float64), 2)
         return whole.reshape(rows, columns).tolist()
 
-    return Matrix(
+    return MatrixResponse(
         pickup_zones=question.pickup_zones,
         dropoff_zones=question.dropoff_zones,
         pickup_at=moment.at,
@@ -211,15 +211,15 @@ def answer_matrix(serving: Serving, question: MatrixQuestion) -> Matrix:
     )
 
 
-def answer_departures(
-    serving: Serving, trip: Trip, *, every_minutes: int, count: int, probability: float
+def predict_departures(
+    serving: LoadedModel, trip: Trip, *, every_minutes: int, count: int, probability: float
 ) -> list[Departure]:
     """The same ride at `count` times from its pickup on."""
     start = moment_of(trip.pickup_at)
     moments = [moment_of(start.after(every_minutes * step)) for step in range(count)]
     trips = trips_of([trip] * count, moments)
     scored = predict(serving, trips, level=DEFAULT_LEVEL, kind="departures")
-    enough = serving.artefact.quantiles(trips, np.array([probability]))[:, 0]
+    enough = serving.artifact.quantiles(trips, np.array([probability]))[:, 0]
     return [
         Departure(moment.at, minutes, in_time, moment.after(minutes), moment.after(in_time))
         for moment, minutes, in_time in zip(moments, _list(scored.minutes), _list(enough), strict=True)
@@ -232,7 +232,7 @@ def leave_by(departures: Sequence[Departure], arrive_by: datetime) -> datetime |
     return max(in_time, default=None)
 
 
-def _rows(scored: Predictions) -> Iterator[tuple[float, float, float, float, int, bool]]:
+def _rows(scored: PredictionBatch) -> Iterator[tuple[float, float, float, float, int, bool]]:
     """Minutes, low, high, miles, support and whether it extrapolates, for each trip, as a person is told them."""
     measures = np.array([scored.minutes, scored.low, scored.high, scored.distance_used_miles])
     return zip(*np.round(measures, 2).tolist(), scored.support.tolist(), scored.extrapolating.tolist(), strict=True)

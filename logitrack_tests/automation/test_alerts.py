@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, Failure, build_run_status_sensor_context, job, op
 
-from logitrack_assets.automation.alerts import TELL_AGAIN_AFTER, alert_on_failure, first_time, problem
+from logitrack_assets.automation.alerts import REPEAT_AFTER, alert_on_failure, problem, should_notify
 from logitrack_assets.settings import get_settings
 
 NOW = datetime(2020, 6, 15, tzinfo=UTC)
@@ -28,10 +28,10 @@ def test_numbers_and_paths_do_not_make_it_another_problem() -> None:
 
 def test_once_a_day(postgres: str) -> None:
     with DagsterInstance.local_temp() as instance:
-        assert first_time(instance, "a", NOW)
-        assert not first_time(instance, "a", NOW + timedelta(hours=1))
-        assert first_time(instance, "b", NOW + timedelta(hours=1))
-        assert first_time(instance, "a", NOW + TELL_AGAIN_AFTER)
+        assert should_notify(instance, "a", NOW)
+        assert not should_notify(instance, "a", NOW + timedelta(hours=1))
+        assert should_notify(instance, "b", NOW + timedelta(hours=1))
+        assert should_notify(instance, "a", NOW + REPEAT_AFTER)
 
 
 @op

@@ -13,9 +13,9 @@ from logitrack_assets.automation.published_months import (
     ingest_monthly,
     ingest_published_months,
     months_due,
-    months_to_ask,
+    months_to_probe,
     read_cursor,
-    requests_for,
+    run_requests,
     write_cursor,
 )
 from logitrack_assets.lake import RECEIPT, Lake
@@ -55,7 +55,7 @@ def lake(tmp_path: Path, base: Path) -> Lake:
 
 
 def test_an_empty_lake_asks_nothing(tmp_path: Path) -> None:
-    assert months_to_ask(Lake(tmp_path), ["yellow"], NOW) == []
+    assert months_to_probe(Lake(tmp_path), ["yellow"], NOW) == []
 
 
 def test_new_months_become_one_run_for_each_stretch(lake: Lake, base: Path) -> None:
@@ -63,7 +63,7 @@ def test_new_months_become_one_run_for_each_stretch(lake: Lake, base: Path) -> N
     assert sorted(due) == ["2020-02", "2020-03", "2020-05"]
     stretches = [
         (request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"])
-        for request in requests_for(due, NOW)
+        for request in run_requests(due, NOW)
     ]
     assert stretches == [("2020-02", "2020-03"), ("2020-05", "2020-05")]
 

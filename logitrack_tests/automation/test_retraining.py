@@ -14,7 +14,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import Connection, create_engine, text
 
-from logitrack_assets.automation.retraining import busy, drift, last_training, live_error, new_months
+from logitrack_assets.automation.retraining import active_job, drift, last_training, live_error, new_months
 from logitrack_assets.eta.artifact.predictor import Manifest
 from logitrack_assets.lake import RECEIPT, Lake
 
@@ -153,12 +153,12 @@ class TestLiveError:
 
 def test_a_run_that_waits_or_runs_is_noticed() -> None:
     with DagsterInstance.ephemeral() as instance:
-        assert busy(instance, ["ingest_month"]) is None
+        assert active_job(instance, ["ingest_month"]) is None
         assert last_training(instance) is None
         create_run_for_test(instance, job_name="ingest_month", status=DagsterRunStatus.STARTED)
         create_run_for_test(instance, job_name="retrain_eta", status=DagsterRunStatus.FAILURE)
-        assert busy(instance, ["ingest_month", "retrain_eta"]) == "ingest_month"
-        assert busy(instance, ["retrain_eta"]) is None
+        assert active_job(instance, ["ingest_month", "retrain_eta"]) == "ingest_month"
+        assert active_job(instance, ["retrain_eta"]) is None
         began = last_training(instance)
         assert began is not None
         assert abs((datetime.now(UTC) - began).total_seconds()) < 60

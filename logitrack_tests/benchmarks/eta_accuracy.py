@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from logitrack_assets.eta.evaluation.metrics import Judged, errors, slices
+from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips, errors, slices
 from logitrack_assets.eta.features import FEATURES, feature_matrix
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.traffic import without_delays
-from logitrack_assets.eta.training.fitting import COLUMNS, Trips, to_trips
+from logitrack_assets.eta.training.fitting import COLUMNS, TripDataset, to_trips
 from logitrack_assets.lake import Lake
 
 PUBLIC = (
@@ -35,7 +35,7 @@ PUBLIC = (
 FEWEST = 1_000  # trips of a slice whose coverage says something
 
 
-def read(lake: Lake, months: list[str], fleet: str) -> Trips:
+def read(lake: Lake, months: list[str], fleet: str) -> TripDataset:
     """Silver trips of a fleet."""
     columns = [name for name in COLUMNS if name not in ("vendor_id", "dropoff_at")]
     table = pa.concat_tables(
@@ -49,7 +49,7 @@ def read(lake: Lake, months: list[str], fleet: str) -> Trips:
     return to_trips(table.append_column("row", pa.array(np.arange(len(table)))))
 
 
-def public_recipe(past: Trips, asked: Trips) -> dict[str, float]:
+def public_recipe(past: TripDataset, asked: TripDataset) -> dict[str, float]:
     """MAE in minutes of the public recipe with each loss."""
     places = [FEATURES.index(name) for name in PUBLIC]
     tables = without_delays()
@@ -71,34 +71,34 @@ def main() -> None:
     parser.add_argument("--fleet", default="yellow", choices=("yellow", "green"))
     parser.add_argument("--skip-public", action="store_true", help="our own figures only")
     arguments = parser.parse_args()
-    lake, models = Lake(arguments.home), ModelStore(arguments.home / "models")
-    artefact = models.load(models.versions()[-1])
+    lake, models = Lake(arguments.home), ModelRegistry(arguments.home / "models")
+    artifact = models.load(models.versions()[-1])
     first, last = arguments.test.split(":")
     tested = [month for month in lake.silver_months() if first <= month <= last]
-    if not tested or tested[0] <= artefact.manifest.trained_through:
+    if not tested or tested[0] <= artifact.manifest.trained_through:
         raise SystemExit(
-            f"{artefact.version} is trained through {artefact.manifest.trained_through}; test later months."
+            f"{artifact.version} is trained through {artifact.manifest.trained_through}; test later months."
         )
     asked = read(lake, tested, arguments.fleet)
     known = asked.take(asked.batch.distance_miles > 0)
-    print(f"{artefact.version}: {artefact.manifest.recipe['name']}, {len(asked):,} trips of {', '.join(tested)}")
+    print(f"{artifact.version}: {artifact.manifest.recipe['name']}, {len(asked):,} trips of {', '.join(tested)}")
     for name, trips, batch in (
         ("zones only", asked, asked.batch.without_distance()),
         ("with distance", known, known.batch),
     ):
-        answer = artefact.predict(batch)
+        answer = artifact.predict(batch)
         found = errors(answer.minutes, trips.minutes)
         covered = float(np.mean((answer.low <= trips.minutes) & (trips.minutes <= answer.high)))
         print(
             f"{name:<15} MAE {found.mae_minutes:.3f}  RMSE {found.rmse_minutes:.3f}  coverage {covered:.3f}  "
             f"width {float(np.mean(answer.high - answer.low)):.2f}"
         )
-        judged = Judged(batch, trips.minutes, answer.minutes, answer.minutes, answer.low, answer.high)
+        judged = EvaluatedTrips(batch, trips.minutes, answer.minutes, answer.minutes, answer.low, answer.high)
         parts = [part for part in slices(judged, distance_known=batch is known.batch) if part.trips >= FEWEST]
         for part in sorted(parts, key=lambda part: -abs(part.coverage - answer.level))[:3]:
             print(f"    {part.by} {part.value}: coverage {part.coverage:.3f} of {part.trips:,} trips")
     if not arguments.skip_public:
-        past = [month for month in lake.silver_months() if month <= artefact.manifest.trained_through]
+        past = [month for month in lake.silver_months() if month <= artifact.manifest.trained_through]
         for loss, mae in public_recipe(read(lake, past, arguments.fleet), asked).items():
             print(f"public recipe, {loss:<16} MAE {mae:.3f}")
 

@@ -27,27 +27,27 @@ from logitrack_assets.eta.features import FEATURES
 from logitrack_assets.eta.traffic import month_name
 from logitrack_assets.eta.training.fitting import (
     TARGET,
-    Lessons,
-    Trained,
+    FittedModel,
+    TrainingContext,
     collect_sample,
     cores,
+    count_trips,
     features_of,
     fit,
     in_months,
     serving_tables,
     silver_trips,
-    take_census,
     to_minutes,
     training_frame,
 )
 from logitrack_assets.eta.training.onnx_export import from_spark_gbt
-from logitrack_assets.eta.training.strategy import RECIPES, Forest
+from logitrack_assets.eta.training.strategy import STRATEGIES, TreeParameters
 from logitrack_assets.lake import Lake
 from logitrack_assets.spark import spark_config
 from logitrack_tests.benchmarks.memory import PeakMemory
 
 
-def plain_gbt(frame: DataFrame) -> Trained:
+def plain_gbt(frame: DataFrame) -> FittedModel:
     """MLlib's trees as one gets them: `GBTRegressor(maxIter=20, maxDepth=5)`."""
     assembled = VectorAssembler(inputCols=list(FEATURES), outputCol="features").transform(frame)
     estimator = GBTRegressor(featuresCol="features", labelCol=TARGET, maxIter=20, maxDepth=5, seed=1)
@@ -57,7 +57,7 @@ def plain_gbt(frame: DataFrame) -> Trained:
     def score(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         return session.run(None, {session.get_inputs()[0].name: matrix})[0].reshape(-1).astype(np.float64)
 
-    return Trained(graph, score)
+    return FittedModel(graph, score)
 
 
 def main() -> None:
@@ -76,19 +76,19 @@ def main() -> None:
     session.sparkContext.setLogLevel("ERROR")
     lake = Lake(arguments.home)
     trips = silver_trips(session, [lake.silver(month) for month in lake.silver_months()])
-    census = take_census(trips)
+    census = count_trips(trips)
     past, newest = census.months[:-1], census.months[-1]
     copies = max(round(arguments.rows / census.total(past)), 1)
     repeated = in_months(trips, past).withColumn("copy", F.explode(F.sequence(F.lit(1), F.lit(copies))))
     repeated = repeated.withColumn("row", F.xxhash64("row", "copy")).drop("copy")
-    recipe = RECIPES[0]
-    lessons = Lessons.of(recipe, census.delays, past)
-    asked = collect_sample(in_months(trips, [newest]), rows=30_000, of=census.of_month(newest), seed=1)
+    recipe = STRATEGIES[0]
+    lessons = TrainingContext.from_strategy(recipe, census.delays, past)
+    asked = collect_sample(in_months(trips, [newest]), rows=30_000, total=census.trips_in_month(newest), seed=1)
     tables = {newest: serving_tables(recipe, census.delays, past[-1])}
     print(f"{census.total(past) * copies:,} rows, {arguments.master}; answered: {month_name(newest)}")
     memory = PeakMemory()
-    estimators: dict[str, Callable[[], Trained]] = {
-        "xgboost": lambda: fit(repeated, lessons, Forest(), with_distance=True, workers=cores(session)),
+    estimators: dict[str, Callable[[], FittedModel]] = {
+        "xgboost": lambda: fit(repeated, lessons, TreeParameters(), with_distance=True, workers=cores(session)),
         "gbt": lambda: plain_gbt(training_frame(repeated, lessons, partitions=cores(session), with_distance=True)),
     }
     if arguments.skip_gbt:

@@ -101,12 +101,12 @@ def forest() -> Any:
 
     from logitrack_assets.eta.features import FEATURES
     from logitrack_assets.eta.training.onnx_export import from_booster
-    from logitrack_assets.eta.training.strategy import Forest
+    from logitrack_assets.eta.training.strategy import TreeParameters
 
     dice = np.random.default_rng(1)
     rows = dice.normal(size=(20_000, len(FEATURES))).astype(np.float32)
     noise = dice.normal(2.7, 0.3, size=20_000)
-    usual = Forest()
+    usual = TreeParameters()
     settings = {"max_depth": usual.depth, "eta": 0.02, "nthread": 2}
     return from_booster(xgboost.train(settings, xgboost.DMatrix(rows, noise), usual.trees))
 
@@ -162,7 +162,7 @@ def megabytes(process: psutil.Process) -> list[int]:
 
 def main() -> None:
     from logitrack_assets.database import database_url, migrate
-    from logitrack_assets.eta.registry import ModelStore
+    from logitrack_assets.eta.registry import ModelRegistry
     from logitrack_assets.settings import Settings
     from logitrack_tests.service.models import publish_model
     from logitrack_tests.service.warehouse import fill
@@ -180,7 +180,7 @@ def main() -> None:
         return
 
     home = chosen.home or Path(tempfile.mkdtemp(prefix="logitrack-service-load-"))
-    store = ModelStore(home / "models")
+    store = ModelRegistry(home / "models")
     url = database_url(Settings(home=home, database_url=None))
     if not store.versions():  # a home that was kept is ready
         trees = forest()

@@ -22,13 +22,13 @@ from pyspark.sql import SparkSession
 
 from logitrack_assets.database import database_url, migrate
 from logitrack_assets.lake import Lake
-from logitrack_assets.nyc_calendar import holidays_of
+from logitrack_assets.nyc_calendar import holidays_in
 from logitrack_assets.settings import get_settings
 from logitrack_assets.spark import spark_config
 from logitrack_assets.trips.cleaning import SILVER
 from logitrack_assets.trips.ingest import bring
-from logitrack_assets.trips.month import clean_month, known_month, load_sample, load_stats
-from logitrack_assets.trips.rules import first_broken, moments_of
+from logitrack_assets.trips.month import clean_month, load_manifest, load_sample, load_stats
+from logitrack_assets.trips.rules import first_broken_rule, moments_of
 from logitrack_assets.trips.schema import read_plan
 from logitrack_assets.trips.source import Source, file_name
 from logitrack_assets.warehouse import Warehouse
@@ -41,7 +41,7 @@ DUCKDB_TYPES = {"timestamp_ntz": "timestamp", "string": "varchar"}
 
 
 def clean_with_duckdb(path: Path, month: str, into: Path, threads: int) -> dict[str, int]:
-    """The month's cleaning in DuckDB: two Parquet files in `into`; rows by rule, `kept` for trips."""
+    """The month's cleaning in DuckDB: two Parquet files in `into`; rows by rule, `valid_rows` for trips."""
     plan = read_plan(pq.read_schema(path), path.name)
     columns = ", ".join(
         f"cast({reading.source or 'null'} as {DUCKDB_TYPES.get(reading.column.type, reading.column.type)})"
@@ -49,7 +49,7 @@ def clean_with_duckdb(path: Path, month: str, into: Path, threads: int) -> dict[
         for reading in plan.readings
     )
     moments = ", ".join(f"timestamp '{moment}' as {name}" for name, moment in moments_of(month).items())
-    days = ", ".join(f"date '{day}'" for day in holidays_of(int(month[:4])))
+    days = ", ".join(f"date '{day}'" for day in holidays_in(int(month[:4])))
     ride = "fleet, vendor_id, pickup_at, dropoff_at, pickup_zone, dropoff_zone"
     into.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()
@@ -70,7 +70,7 @@ def clean_with_duckdb(path: Path, month: str, into: Path, threads: int) -> dict[
             select {ride}, arg_min(source_row, (distance_miles is null, source_row)) as kept_row
             from described group by all having count(*) > 1
         )
-        select {", ".join(f"described.{name}" for name in SILVER)}, {first_broken()} as rule
+        select {", ".join(f"described.{name}" for name in SILVER)}, {first_broken_rule()} as rule
         from described cross join (select {moments}) left join repeated using ({ride})
     """)
     for name, where, what in (("silver", "is null", "* exclude (rule)"), ("rejected", "is not null", "*")):
@@ -143,7 +143,7 @@ def measure(scratch: Path, source: Path, months: list[str], arguments: argparse.
 
     if len(months) > 1:
         _, seconds, used = timed(lambda: [clean_month(spark, lake, month) for month in months])
-        total = sum(known_month(lake, month).counts["yellow"].bronze for month in months)
+        total = sum(load_manifest(lake, month).counts["yellow"].bronze for month in months)
         print(
             f"{len(months)} months: {total / seconds:,.0f} rows/s ({total / used:,.0f} a processor s), "
             f"peak memory {memory.peak / 1e9:.2f} GB",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from logitrack_assets.commands.doctor import examine, require_disk, require_java, require_source
+from logitrack_assets.commands.doctor import require_disk, require_java, require_source, run_diagnostics
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings
 
@@ -61,9 +61,9 @@ def test_one_screen_names_every_part_and_hides_the_password(tmp_path: Path) -> N
     settings = Settings(
         home=tmp_path, tlc_url=str(tmp_path), database_url=SecretStr("postgresql://me:hush-hush@127.0.0.1:9/trips")
     )
-    findings = {finding.part: finding for finding in examine(settings)}
+    findings = {finding.part: finding for finding in run_diagnostics(settings)}
     assert {"Java", "memory", "disk", "database", "data source", "model"} <= set(findings)
-    assert findings["Java"].well
+    assert findings["Java"].ok
     for part in ("database", "data source", "model"):
-        assert findings[part].mend, part
+        assert findings[part].hint, part
     assert "hush-hush" not in str(findings)

@@ -1,4 +1,4 @@
-"""Children end with us, and one home folder has one `up`."""
+"""ProcessSupervisor end with us, and one home folder has one `up`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from logitrack_assets.commands.supervisor import Children, only_one, require_free_port
+from logitrack_assets.commands.supervisor import ProcessSupervisor, require_free_port, single_instance
 from logitrack_assets.errors import LogitrackError
 
 # A child that ignores polite requests and has a child of its own.
@@ -26,7 +26,7 @@ time.sleep(600)
 
 
 def test_stop_leaves_nobody_not_even_a_grandchild(tmp_path: Path) -> None:
-    children = Children(tmp_path)
+    children = ProcessSupervisor(tmp_path)
     children.start("stubborn", [sys.executable, "-c", STUBBORN], os.environ)
     deadline = time.monotonic() + 20
     while not (tmp_path / "stubborn.log").read_text() and time.monotonic() < deadline:
@@ -40,13 +40,13 @@ def test_stop_leaves_nobody_not_even_a_grandchild(tmp_path: Path) -> None:
 
 
 def test_a_child_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    children = Children(tmp_path)
+    children = ProcessSupervisor(tmp_path)
     children.start("brief", [sys.executable, "-c", "print('no room'); raise SystemExit(3)"], os.environ)
     with pytest.raises(LogitrackError, match=r"brief ended by itself with exit code 3.*no room"):
         _check_for(children, seconds=20)
 
 
-def _check_for(children: Children, seconds: float) -> None:
+def _check_for(children: ProcessSupervisor, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         children.check()
@@ -55,9 +55,9 @@ def _check_for(children: Children, seconds: float) -> None:
 
 def test_a_second_one_is_told_about_the_first(tmp_path: Path) -> None:
     told = pytest.raises(LogitrackError, match=f"already running.*up, process {os.getpid()}")
-    with only_one(tmp_path, "up"), told, only_one(tmp_path, "demo"):
+    with single_instance(tmp_path, "up"), told, single_instance(tmp_path, "demo"):
         pass
-    with only_one(tmp_path, "demo"):  # free again
+    with single_instance(tmp_path, "demo"):  # free again
         assert (tmp_path / "running.lock").read_text().startswith("demo")
 
 

@@ -45,7 +45,7 @@ def poisoned(demo: tuple[Installation, subprocess.CompletedProcess[str], float])
 def test_a_poisoned_month_is_red_and_named(poisoned: Installation, tmp_path: Path) -> None:
     said = poisoned.run("check", "--months", MONTH, "--junit", str(tmp_path / "checks.xml"))
     assert said.returncode == 1
-    assert "rows_add_up" in said.stdout
+    assert "row_count_reconciles" in said.stdout
     assert "Traceback" not in said.stderr
     failures = ElementTree.parse(tmp_path / "checks.xml").getroot().iter("failure")
     assert any("9," in (failure.text or "") or "10,000" in (failure.text or "") for failure in failures)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.lake import Lake
 from logitrack_tests.end_to_end.conftest import Installation
 
@@ -29,7 +29,7 @@ def test_the_report_accounts_for_every_row(demo: Demo) -> None:
 def test_the_report_holds_the_answer_of_the_champion(demo: Demo) -> None:
     installation, _, _ = demo
     report = json.loads((installation.home / "demo.json").read_text())
-    champion = ModelStore(installation.home / "models").champion()
+    champion = ModelRegistry(installation.home / "models").champion()
     assert champion is not None
     answer = report["prediction"]["answer"]
     assert answer["model_version"] == report["model"]["version"] == champion.version
@@ -84,7 +84,7 @@ def test_a_file_of_rides_is_answered_in_its_order(demo: Demo, tmp_path: Path) ->
 
 def test_models_can_be_listed_and_shown(demo: Demo) -> None:
     installation = demo[0]
-    champion = ModelStore(installation.home / "models").champion()
+    champion = ModelRegistry(installation.home / "models").champion()
     assert champion is not None
     listed = installation.run("model", "list")
     assert champion.version in listed.stdout

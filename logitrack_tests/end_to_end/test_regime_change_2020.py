@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from logitrack_assets.eta.artifact.predictor import Artefact
+from logitrack_assets.eta.artifact.predictor import Predictor
 from logitrack_assets.eta.features import TripBatch
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.lake import Lake
 from logitrack_tests.end_to_end.conftest import Installation
 
@@ -45,7 +45,7 @@ def _until(what: str, true: Callable[[], bool], seconds: float) -> None:
         time.sleep(1)
 
 
-def _error(artefact: Artefact, file: Path) -> float:
+def _error(artifact: Predictor, file: Path) -> float:
     """Mean absolute error in minutes on a month as published, zones only, trips of 1 to 180 minutes."""
     trips = pq.read_table(file)
     seconds = pc.subtract(
@@ -55,8 +55,8 @@ def _error(artefact: Artefact, file: Path) -> float:
     pickup, dropoff = trips["PULocationID"].to_numpy(), trips["DOLocationID"].to_numpy()
     real = (minutes >= 1) & (minutes <= 180) & (pickup >= 1) & (pickup <= 263) & (dropoff >= 1) & (dropoff <= 263)
     moments = trips["tpep_pickup_datetime"].to_numpy().astype("datetime64[s]")
-    asked = TripBatch.of(pickup[real].astype(int), dropoff[real].astype(int), moments[real])
-    return float(np.abs(artefact.minutes(asked) - minutes[real]).mean())
+    asked = TripBatch.from_columns(pickup[real].astype(int), dropoff[real].astype(int), moments[real])
+    return float(np.abs(artifact.minutes(asked) - minutes[real]).mean())
 
 
 @pytest.mark.timeout(1500)
@@ -72,7 +72,7 @@ def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
     }
     made = installation.run("materialize", "--months", f"{BEFORE[0]}:{BEFORE[-1]}", timeout=900, **settings)
     assert made.returncode == 0, made.stdout + made.stderr
-    models = ModelStore(installation.home / "models")
+    models = ModelRegistry(installation.home / "models")
     old = models.champion()
     assert old is not None
 
@@ -102,12 +102,12 @@ def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
     assert installation.none_left()
 
 
-def _seen(models: ModelStore, month: str) -> bool:
+def _seen(models: ModelRegistry, month: str) -> bool:
     versions = models.versions()
     return bool(versions) and month in models.manifest(versions[-1]).training_months
 
 
-def _champion_saw(models: ModelStore, month: str) -> bool:
+def _champion_saw(models: ModelRegistry, month: str) -> bool:
     champion = models.champion()
     return champion is not None and month in models.manifest(champion.version).training_months
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.conftest import REPOSITORY
 from logitrack_tests.end_to_end.conftest import Installation
 
@@ -136,7 +136,7 @@ def test_dagster_commands_work_by_hand(running: Installation) -> None:
 
 def test_ctrl_c_ends_everything_and_the_second_start_keeps_the_model(demo: tuple, running: Installation) -> None:
     """On a home of its own port but the same data: `running` holds the first one, so it is ended here."""
-    champion = ModelStore(running.home / "models").champion()
+    champion = ModelRegistry(running.home / "models").champion()
     first = next(process for process in running.processes() if process.cmdline()[-1:] == ["up"])
     family = [first, *first.children(recursive=True)]
     first.send_signal(signal.SIGINT)
@@ -145,7 +145,7 @@ def test_ctrl_c_ends_everything_and_the_second_start_keeps_the_model(demo: tuple
     again = running.start("up")
     try:
         running.wait_until_ready(again, seconds=180)
-        assert ModelStore(running.home / "models").champion() == champion
+        assert ModelRegistry(running.home / "models").champion() == champion
     finally:
         again.send_signal(signal.SIGINT)
         output, _ = again.communicate(timeout=120)

@@ -14,31 +14,31 @@ from logitrack_assets.eta.artifact.predictor import (
     FORMAT,
     GROUP_SHAPE,
     INTERVALS,
-    LEVEL_MAX,
-    LEVEL_MIN,
+    MAX_LEVEL,
+    MIN_LEVEL,
     MODEL,
     REFERENCE,
     TABLES,
-    Errors,
     Intervals,
     Manifest,
-    Metrics,
-    Month,
+    ModelMetrics,
+    RegressionMetrics,
     Tables,
+    TrainingMonth,
 )
 from logitrack_assets.eta.drift import Reference, histograms
-from logitrack_assets.eta.evaluation.holdout import HELD_OUT, HeldOut
+from logitrack_assets.eta.evaluation.holdout import HOLDOUT_FILE, Holdout
 from logitrack_assets.eta.features import FEATURES, ZONES, TripBatch
-from logitrack_assets.eta.registry import ModelStore, write_manifest
+from logitrack_assets.eta.registry import ModelRegistry, write_manifest
 from logitrack_assets.eta.traffic import without_delays
 from logitrack_assets.eta.training.calibration import PROBABILITIES
-from logitrack_assets.eta.training.fitting import Trips
-from logitrack_assets.eta.training.onnx_export import constant_forest, one_graph
+from logitrack_assets.eta.training.fitting import TripDataset
+from logitrack_assets.eta.training.onnx_export import constant_forest, merge_graphs
 
-FACTS = Errors(trips=100, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
+FACTS = RegressionMetrics(trips=100, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
 
 
-def some_trips(count: int = 2_000, *, seed: int = 0, month: str = "2019-06", fleet: str = "yellow") -> Trips:
+def some_trips(count: int = 2_000, *, seed: int = 0, month: str = "2019-06", fleet: str = "yellow") -> TripDataset:
     """Invented trips of one month: minutes follow distance and hour, with noise; every tenth distance unknown."""
     random = np.random.default_rng(seed)
     start = np.datetime64(f"{month}-01", "s")
@@ -49,22 +49,22 @@ def some_trips(count: int = 2_000, *, seed: int = 0, month: str = "2019-06", fle
     minutes = np.clip(4 + 4.2 * miles * rush * np.exp(random.normal(0, 0.25, count)), 1, 180)
     miles[::10] = np.nan
     row = random.integers(-(2**62), 2**62, count)
-    return Trips(row, TripBatch.of(pickup, dropoff, moments, miles, fleet), minutes)
+    return TripDataset(row, TripBatch.from_columns(pickup, dropoff, moments, miles, fleet), minutes)
 
 
-def held_out(trips: Trips, *, judged: float, published: float) -> HeldOut:
+def held_out(trips: TripDataset, *, judged: float, published: float) -> Holdout:
     """A judged model that always said `judged` minutes, published trees that say `published`; the lookup says 30."""
     flat = np.full(len(trips), 1.0)
-    return HeldOut(trips, flat * judged, flat * judged, flat * 30.0, flat * published, flat * published)
+    return Holdout(trips, flat * judged, flat * judged, flat * 30.0, flat * published, flat * published)
 
 
 def publish(
-    models: ModelStore,
+    models: ModelRegistry,
     *,
     zones: float = 12.0,
     distance: float = 12.0,
     trained_through: str = "2019-06",
-    trips: Trips | None = None,
+    trips: TripDataset | None = None,
     judged: float | None = None,
     coverage: float = 0.8,
     fleets: tuple[str, ...] = ("yellow",),
@@ -74,7 +74,7 @@ def publish(
     created = datetime(2019, 8, 1, 12, tzinfo=UTC) + timedelta(seconds=later + len(models.versions()))
     trips = trips or some_trips(month=trained_through)
     version = models.new_version(f"{abs(hash((zones, distance, later))):06x}"[-6:], at=created)
-    metrics = Metrics(
+    metrics = ModelMetrics(
         zones=FACTS, distance=FACTS, lookup=FACTS, level=0.8, coverage_zones=coverage, coverage_distance=coverage,
         width_minutes_zones=10.0, width_minutes_distance=8.0, coverage_forward_zones=0.8,
         coverage_forward_distance=0.8, calibrated_on=[trained_through], slices=[],
@@ -83,14 +83,16 @@ def publish(
         format=FORMAT, version=version, created_at=created, estimator="xgboost", seed=1,
         recipe={"name": "all months", "forest": {"trees": 1, "depth": 1}, "judged": "so", "chosen_by": []},
         features=dict.fromkeys(FEATURES, "float32"), fleets=list(fleets),
-        training=[Month(month=trained_through, fleet=fleet, trips=len(trips), bronze_sha256=None) for fleet in fleets],
+        training=[
+            TrainingMonth(month=trained_through, fleet=fleet, trips=len(trips), bronze_sha256=None) for fleet in fleets
+        ],
         trained_through=trained_through, judged_on=[trained_through], metrics=metrics,
-        levels=[LEVEL_MIN, LEVEL_MAX], libraries={}, files={},
+        levels=[MIN_LEVEL, MAX_LEVEL], libraries={}, files={},
     )  # fmt: skip
     support = np.zeros((ZONES, ZONES), dtype=np.int32)
     support[161, 236] = 400
     with models.staged(version) as folder:
-        graph = one_graph(constant_forest(np.log(zones)), constant_forest(np.log(distance)))
+        graph = merge_graphs(constant_forest(np.log(zones)), constant_forest(np.log(distance)))
         onnx.save(graph, folder / MODEL)
         Tables(without_delays(), support).save(folder / TABLES)
         quantiles = np.linspace(-1.0, 1.0, len(PROBABILITIES))[None, :]
@@ -99,13 +101,13 @@ def publish(
         )
         counts = {name: found.tolist() for name, found in histograms(trips.batch).items()}
         Reference(dict.fromkeys(fleets, counts), dict.fromkeys(fleets, float(len(trips))), 3.0).save(folder / REFERENCE)
-        held_out(trips, judged=zones if judged is None else judged, published=zones).save(folder / HELD_OUT)
+        held_out(trips, judged=zones if judged is None else judged, published=zones).save(folder / HOLDOUT_FILE)
         (folder / "card.md").write_text("# A card\n", encoding="utf-8")
         write_manifest(folder, manifest)
     return version
 
 
-def write_silver(home: Path, month: str, trips: Trips, fleet: str = "yellow") -> None:
+def write_silver(home: Path, month: str, trips: TripDataset, fleet: str = "yellow") -> None:
     """Trips as a silver month, with the columns that training looks at."""
     folder = home / "lake" / "silver" / f"month={month}"
     folder.mkdir(parents=True, exist_ok=True)

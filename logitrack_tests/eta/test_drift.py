@@ -21,7 +21,7 @@ def published_trips(tlc: Path, fleet: str, month: str) -> TripBatch:
     pickup, dropoff = (table[name].to_numpy().astype(np.int64) for name in names[:2])
     moments = table[names[2]].to_numpy().astype("datetime64[s]")
     keep = (pickup <= 263) & (dropoff <= 263) & (moments.astype("datetime64[M]") == np.datetime64(month, "M"))
-    return TripBatch.of(pickup[keep], dropoff[keep], moments[keep], table[names[3]].to_numpy()[keep], fleet)
+    return TripBatch.from_columns(pickup[keep], dropoff[keep], moments[keep], table[names[3]].to_numpy()[keep], fleet)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ def columns(trips: TripBatch) -> dict[str, np.ndarray]:
 
 
 def test_features_of_one_ride_are_what_their_names_say():
-    found = columns(TripBatch.of([132], [161], ["2019-07-04T08:30:59"], [17.5]))
+    found = columns(TripBatch.from_columns([132], [161], ["2019-07-04T08:30:59"], [17.5]))
     assert found["minute_of_day"] == 8 * 60 + 30
     assert found["weekday"] == 4
     assert found["is_holiday"] == 1
@@ -30,7 +30,7 @@ def test_features_of_one_ride_are_what_their_names_say():
 
 
 def test_a_distance_that_is_not_known_leaves_its_columns_blank_and_changes_no_other():
-    trip = TripBatch.of([132], [161], ["2019-07-04T08:30"], [17.5])
+    trip = TripBatch.from_columns([132], [161], ["2019-07-04T08:30"], [17.5])
     known, unknown = columns(trip), columns(trip.without_distance())
     for name in FEATURES:
         if name.startswith("distance"):
@@ -41,7 +41,7 @@ def test_a_distance_that_is_not_known_leaves_its_columns_blank_and_changes_no_ot
 
 @pytest.mark.parametrize("miles", [0.0, -1.0, np.nan, np.inf])
 def test_a_distance_that_is_none_counts_as_unknown(miles):
-    assert np.isnan(TripBatch.of([1], [2], ["2019-01-01"], [miles]).distance_miles[0])
+    assert np.isnan(TripBatch.from_columns([1], [2], ["2019-01-01"], [miles]).distance_miles[0])
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_a_distance_that_is_none_counts_as_unknown(miles):
 )
 def test_what_is_no_trip_is_refused_by_name(asked, said):
     with pytest.raises(ValueError, match=said):
-        TripBatch.of(*asked)
+        TripBatch.from_columns(*asked)
 
 
 def test_an_unknown_fleet_is_refused():
     with pytest.raises(ValueError, match="fleet 'pink' is none of yellow, green"):
-        TripBatch.of([1], [2], ["2019-01-01"], fleet="pink")
+        TripBatch.from_columns([1], [2], ["2019-01-01"], fleet="pink")
 
 
 def test_holidays_and_weekends_share_their_hours():
@@ -86,7 +86,7 @@ def test_a_fleet_without_trips_is_given_the_others_delays():
 
 
 def test_one_row_costs_microseconds():
-    trip, tables = TripBatch.of([161], [236], ["2019-06-03T08:30:00"]), without_delays()
+    trip, tables = TripBatch.from_columns([161], [236], ["2019-06-03T08:30:00"]), without_delays()
     laps = []
     for _ in range(300):
         began = time.perf_counter()

@@ -10,13 +10,13 @@ import pytest
 
 from logitrack_assets.eta.features import TripBatch
 from logitrack_assets.eta.file_scoring import ADDED, ScoringError, score_file
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.eta.examples import publish, some_trips
 
 
 @pytest.fixture(scope="module")
-def artefact(tmp_path_factory):
-    models = ModelStore(tmp_path_factory.mktemp("models"))
+def artifact(tmp_path_factory):
+    models = ModelRegistry(tmp_path_factory.mktemp("models"))
     return models.load(publish(models, zones=12.0, distance=9.0))
 
 
@@ -32,20 +32,20 @@ def rides(**changes):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_rows_keep_their_order_and_columns(tmp_path, artefact, suffix):
+def test_rows_keep_their_order_and_columns(tmp_path, artifact, suffix):
     source, output = tmp_path / f"rides{suffix}", tmp_path / f"answers{suffix}"
     (pq.write_table if suffix == ".parquet" else pa.csv.write_csv)(rides(), source)
-    assert score_file(source, output, artefact) == 3
+    assert score_file(source, output, artifact) == 3
     found = (pq.read_table if suffix == ".parquet" else pa.csv.read_csv)(output)
     assert found.column_names == [*rides().column_names, *ADDED]
     assert found["ride"].to_pylist() == ["b", "a", "c"]
     assert found["estimated_duration_minutes"].to_pylist() == pytest.approx([12, 9, 12], abs=1e-3)
-    assert set(found["model_version"].to_pylist()) == {artefact.version}
+    assert set(found["model_version"].to_pylist()) == {artifact.version}
     low, high = (np.array(found[name].to_pylist()) for name in ADDED[1:3])
     assert (low < high).all()
 
 
-def test_a_large_file_is_answered_in_pieces_as_it_would_be_whole(tmp_path, artefact):
+def test_a_large_file_is_answered_in_pieces_as_it_would_be_whole(tmp_path, artifact):
     trips = some_trips(120_000).batch
     table = pa.table(
         {
@@ -56,25 +56,25 @@ def test_a_large_file_is_answered_in_pieces_as_it_would_be_whole(tmp_path, artef
         }
     )
     pq.write_table(table, tmp_path / "rides.parquet")
-    score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact)
+    score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artifact)
     found = pq.read_table(tmp_path / "answers.parquet")
     assert found["pickup_zone"].to_numpy().tolist() == trips.pickup_zone.tolist()
-    assert found["estimated_duration_minutes"].to_numpy() == pytest.approx(artefact.minutes(trips), abs=1e-3)
+    assert found["estimated_duration_minutes"].to_numpy() == pytest.approx(artifact.minutes(trips), abs=1e-3)
 
 
-def test_instants_are_read_as_new_yorks_wall_clock(tmp_path, artefact, monkeypatch):
+def test_instants_are_read_as_new_yorks_wall_clock(tmp_path, artifact, monkeypatch):
     asked: list[TripBatch] = []
-    real = artefact.predict
+    real = artifact.predict
 
     def predict(trips: TripBatch, *, level: float):
         asked.append(trips)
         return real(trips, level=level)
 
-    monkeypatch.setattr(artefact, "predict", predict)
+    monkeypatch.setattr(artifact, "predict", predict)
     aware = pa.array(np.array(["2019-06-03T12:30:00"] * 3, dtype="datetime64[us]")).cast(pa.timestamp("us", tz="UTC"))
     for moments in (["2019-06-03T12:30:00Z"] * 3, aware, ["2019-06-03T08:30:00"] * 3):
         pq.write_table(rides(pickup_at=moments), tmp_path / "rides.parquet")
-        score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact)
+        score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artifact)
     for trips in asked:
         assert set(trips.pickup_at.astype(str)) == {"2019-06-03T08:30:00"}
 
@@ -92,14 +92,14 @@ def test_instants_are_read_as_new_yorks_wall_clock(tmp_path, artefact, monkeypat
         ({"distance_miles": ["far"] * 3}, "distance_miles must be numbers"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path, artefact, changes, said):
+def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path, artifact, changes, said):
     pq.write_table(rides(**changes), tmp_path / "rides.parquet")
     with pytest.raises(ScoringError, match=said):
-        score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact)
+        score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artifact)
     assert [path.name for path in tmp_path.iterdir()] == ["rides.parquet"]
 
 
-def test_files_that_are_none_are_refused(tmp_path, artefact):
+def test_files_that_are_none_are_refused(tmp_path, artifact):
     (tmp_path / "rides.parquet").write_bytes(b"PAR1 no")
     for source, output, said in (
         ("rides.parquet", "out.parquet", "cannot be read"),
@@ -108,10 +108,10 @@ def test_files_that_are_none_are_refused(tmp_path, artefact):
         ("rides.xlsx", "out.csv", "read from .parquet or .csv"),
     ):
         with pytest.raises(ScoringError, match=said):
-            score_file(tmp_path / source, tmp_path / output, artefact)
+            score_file(tmp_path / source, tmp_path / output, artifact)
 
 
-def test_no_rides_give_no_answers_but_all_columns(tmp_path, artefact):
+def test_no_rides_give_no_answers_but_all_columns(tmp_path, artifact):
     pq.write_table(rides().slice(0, 0), tmp_path / "rides.parquet")
-    assert score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artefact) == 0
+    assert score_file(tmp_path / "rides.parquet", tmp_path / "answers.parquet", artifact) == 0
     assert pq.read_table(tmp_path / "answers.parquet").column_names[-4:] == list(ADDED)

@@ -10,21 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from logitrack_assets.eta.artifact.predictor import ArtefactError
+from logitrack_assets.eta.artifact.predictor import ArtifactError
 from logitrack_assets.eta.features import TripBatch
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.eta.examples import publish
 
 
 @pytest.fixture
 def models(tmp_path):
-    return ModelStore(tmp_path / "models")
+    return ModelRegistry(tmp_path / "models")
 
 
 def test_a_version_answers_with_and_without_distance(models):
-    artefact = models.load(publish(models, zones=12, distance=9))
-    answer = artefact.predict(
-        TripBatch.of([161, 161, 4], [236, 236, 5], ["2019-06-03T08:30:00"] * 3, [np.nan, 2.0, np.nan])
+    artifact = models.load(publish(models, zones=12, distance=9))
+    answer = artifact.predict(
+        TripBatch.from_columns([161, 161, 4], [236, 236, 5], ["2019-06-03T08:30:00"] * 3, [np.nan, 2.0, np.nan])
     )
     assert answer.minutes == pytest.approx([12, 9, 12], rel=1e-6)
     assert (answer.low < answer.minutes).all()
@@ -35,30 +35,32 @@ def test_a_version_answers_with_and_without_distance(models):
 
 
 def test_a_higher_level_gives_a_wider_interval_and_others_are_refused(models):
-    artefact = models.load(publish(models))
-    trip = TripBatch.of([161], [236], ["2019-06-03T08:30:00"])
+    artifact = models.load(publish(models))
+    trip = TripBatch.from_columns([161], [236], ["2019-06-03T08:30:00"])
     widths = [
-        float((a.high - a.low)[0]) for a in (artefact.predict(trip, level=level) for level in (0.5, 0.8, 0.9, 0.95))
+        float((a.high - a.low)[0]) for a in (artifact.predict(trip, level=level) for level in (0.5, 0.8, 0.9, 0.95))
     ]
     assert widths == sorted(widths)
     assert widths[0] > 0
     for level in (0.49, 0.96, 80):
         with pytest.raises(ValueError, match="level must be between"):
-            artefact.predict(trip, level=level)
+            artifact.predict(trip, level=level)
 
 
 def test_quantiles_rise_with_probability(models):
-    artefact = models.load(publish(models))
-    minutes = artefact.quantiles(TripBatch.of([161], [236], ["2019-06-03T08:30:00"]), np.array([0.1, 0.5, 0.9]))
+    artifact = models.load(publish(models))
+    minutes = artifact.quantiles(
+        TripBatch.from_columns([161], [236], ["2019-06-03T08:30:00"]), np.array([0.1, 0.5, 0.9])
+    )
     assert minutes.shape == (1, 3)
     assert (np.diff(minutes[0]) > 0).all()
     with pytest.raises(ValueError, match="probabilities must be between"):
-        artefact.quantiles(TripBatch.of([161], [236], ["2019-06-03"]), np.array([0.9999]))
+        artifact.quantiles(TripBatch.from_columns([161], [236], ["2019-06-03"]), np.array([0.9999]))
 
 
 def test_a_fleet_that_the_model_never_saw_is_extrapolated(models):
-    artefact = models.load(publish(models, fleets=("yellow",)))
-    assert artefact.predict(TripBatch.of([161], [236], ["2019-06-03"], fleet="green")).extrapolating.all()
+    artifact = models.load(publish(models, fleets=("yellow",)))
+    assert artifact.predict(TripBatch.from_columns([161], [236], ["2019-06-03"], fleet="green")).extrapolating.all()
 
 
 def test_promotion_keeps_history_and_rollback_goes_back_one_at_a_time(models):
@@ -68,7 +70,7 @@ def test_promotion_keeps_history_and_rollback_goes_back_one_at_a_time(models):
         models.promote(version, by="ada", reason="better")
     assert models.rollback(by="bob", reason="complaints").version == second
     assert models.rollback(by="bob", reason="still").version == first
-    with pytest.raises(ArtefactError, match="no earlier champion"):
+    with pytest.raises(ArtifactError, match="no earlier champion"):
         models.rollback(by="bob", reason="again")
     assert [entry.version for entry in models.history()] == [first, second, third, second, first]
     assert models.history()[-1] == models.champion()
@@ -90,7 +92,7 @@ def test_a_tampered_file_is_refused_and_the_old_champion_stays(models, name):
     models.promote(good, by="ada", reason="first")
     file = models.path(bad) / name
     file.write_bytes(file.read_bytes()[:-1] + b"!")
-    with pytest.raises(ArtefactError, match=f"File {name} of model {bad} was altered"):
+    with pytest.raises(ArtifactError, match=f"File {name} of model {bad} was altered"):
         models.promote(bad, by="ada", reason="second")
     assert models.champion().version == good
 
@@ -98,7 +100,7 @@ def test_a_tampered_file_is_refused_and_the_old_champion_stays(models, name):
 def test_a_missing_file_is_named(models):
     version = publish(models)
     (models.path(version) / "tables.npz").unlink()
-    with pytest.raises(ArtefactError, match=r"lacks its file tables\.npz"):
+    with pytest.raises(ArtifactError, match=r"lacks its file tables\.npz"):
         models.load(version)
 
 
@@ -110,21 +112,21 @@ def change_manifest(models, version, **changes):
 def test_an_older_format_says_what_to_do(models):
     version = publish(models)
     change_manifest(models, version, format=0)
-    with pytest.raises(ArtefactError, match="has format 0; this program reads 1: train it again"):
+    with pytest.raises(ArtifactError, match="has format 0; this program reads 1: train it again"):
         models.load(version)
 
 
 def test_other_features_are_refused(models):
     version = publish(models)
     change_manifest(models, version, features={"fare": "float32"})
-    with pytest.raises(ArtefactError, match="made for other features"):
+    with pytest.raises(ArtifactError, match="made for other features"):
         models.load(version)
 
 
 def test_a_manifest_that_is_none_is_refused(models):
     version = publish(models)
     (models.path(version) / "manifest.json").write_text("{")
-    with pytest.raises(ArtefactError, match="is no JSON"):
+    with pytest.raises(ArtifactError, match="is no JSON"):
         models.load(version)
     assert [row.status for row in models.listed()] == ["unreadable"]
 
@@ -156,7 +158,7 @@ def test_a_pointer_that_somebody_wrote_into_is_named_and_promoting_mends_it(mode
     for version in (first, second):
         models.promote(version, by="ada", reason="good")
     models.champion_file.write_text('{"version": "')
-    with pytest.raises(ArtefactError, match=r"unreadable: `logitrack model promote VERSION --reason …` writes it anew"):
+    with pytest.raises(ArtifactError, match=r"unreadable: `logitrack model promote VERSION --reason …` writes it anew"):
         models.champion()
     assert {row.status for row in models.listed()} == {"former champion"}
     assert models.rollback(by="ada", reason="torn").version == first
@@ -167,18 +169,18 @@ def test_a_pointer_that_somebody_wrote_into_is_named_and_promoting_mends_it(mode
 def test_a_rejected_candidate_stays_visible_with_all_its_reasons(models):
     good, bad = publish(models, zones=10.0), publish(models, zones=11.0)
     models.promote(good, by="ada", reason="first")
-    models.reject_candidate(bad, "beats_lookup: no")
-    models.reject_candidate(bad, "interval_coverage: no")
-    models.reject_candidate(good, "a champion is not rejected")
+    models.record_rejection(bad, "beats_baseline: no")
+    models.record_rejection(bad, "interval_coverage: no")
+    models.record_rejection(good, "a champion is not rejected")
     listed = {row.version: row for row in models.listed()}
     assert listed[bad].status == "rejected"
-    assert listed[bad].reason == "beats_lookup: no\ninterval_coverage: no"
+    assert listed[bad].reason == "beats_baseline: no\ninterval_coverage: no"
     assert listed[good].status == "champion"
 
 
 def test_an_unknown_version_is_refused(models):
     for version in ("20190801T120000-abcdef", "../../etc", ""):
-        with pytest.raises(ArtefactError, match="There is no model"):
+        with pytest.raises(ArtifactError, match="There is no model"):
             models.load(version)
 
 

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @dataclass
-class House:
+class ServiceHome:
     """Where workers of one service live."""
 
     settings: Settings
@@ -66,7 +66,7 @@ class House:
 
 
 @contextlib.contextmanager
-def house_in(folder: Path, postgres: str) -> Iterator[House]:
+def create_home(folder: Path, postgres: str) -> Iterator[ServiceHome]:
     """A database and a home folder with a champion that always says 20 minutes."""
     name = f"service_{uuid.uuid4().hex[:10]}"
     admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
@@ -76,7 +76,7 @@ def house_in(folder: Path, postgres: str) -> Iterator[House]:
     migrate(url)
     promote_model(folder)
     engine = create_engine(url)
-    yield House(Settings(home=folder, database_url=SecretStr(url), secret_key=SecretStr(KEY)), engine)
+    yield ServiceHome(Settings(home=folder, database_url=SecretStr(url), secret_key=SecretStr(KEY)), engine)
     engine.dispose()
     with admin.connect() as connection:
         connection.execute(text(f"drop database {name} with (force)"))
@@ -84,23 +84,23 @@ def house_in(folder: Path, postgres: str) -> Iterator[House]:
 
 
 @pytest.fixture(scope="package")
-def house(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[House]:
-    """The house that most tests share; whoever changes the champion takes one of their own."""
-    with house_in(tmp_path_factory.mktemp("service"), postgres) as shared:
+def service_home(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[ServiceHome]:
+    """The service_home that most tests share; whoever changes the champion takes one of their own."""
+    with create_home(tmp_path_factory.mktemp("service"), postgres) as shared:
         yield shared
 
 
 @pytest.fixture
-def own_house(tmp_path: Path, postgres: str) -> Iterator[House]:
-    """A house for one test."""
-    with house_in(tmp_path, postgres) as own:
+def isolated_home(tmp_path: Path, postgres: str) -> Iterator[ServiceHome]:
+    """A service_home for one test."""
+    with create_home(tmp_path, postgres) as own:
         yield own
 
 
 @pytest.fixture(scope="package")
-def client(house: House) -> Iterator[TestClient]:
+def client(service_home: ServiceHome) -> Iterator[TestClient]:
     """A worker that runs as long as the tests do."""
-    with house.worker() as worker:
+    with service_home.worker() as worker:
         yield worker
 
 
@@ -122,17 +122,17 @@ def log_in(client: httpx.Client, username: str, password: str = PASSWORD) -> htt
 
 
 @pytest.fixture
-def new_user(house: House, client: TestClient) -> Callable[..., User]:
+def new_user(service_home: ServiceHome, client: TestClient) -> Callable[..., User]:
     """Makes users, with any role."""
 
-    def make(role: str = "user", *, at: httpx.Client = client, of: House = house) -> User:
+    def make(role: str = "user", *, client: httpx.Client = client, home: ServiceHome = service_home) -> User:
         username = f"{role}-{secrets.token_hex(4)}"
-        response = at.post("/register", json={"username": username, "password": PASSWORD})
+        response = client.post("/register", json={"username": username, "password": PASSWORD})
         assert response.status_code == 201, response.text
-        of.run("update service.accounts set role = :role where username = :username", role=role, username=username)
+        home.run("update service.accounts set role = :role where username = :username", role=role, username=username)
         # Tests knock from one address far more often than people do.
-        of.run("delete from service.throttle")
-        response = log_in(at, username)
+        home.run("delete from service.throttle")
+        response = log_in(client, username)
         assert response.status_code == 200, response.text
         return User(username, response.json())
 

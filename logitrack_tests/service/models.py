@@ -1,4 +1,4 @@
-"""Small but real artefacts for tests of the service: two leaves, real tables, real digests."""
+"""Small but real artifacts for tests of the service: two leaves, real tables, real digests."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from logitrack_assets.eta.features import (
     ZONES,
     FeatureTables,
 )
-from logitrack_assets.eta.registry import ModelStore
-from logitrack_assets.eta.training.onnx_export import constant_forest, one_graph
+from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.training.onnx_export import constant_forest, merge_graphs
 
-_ERRORS = eta.Errors(trips=1000, mae_minutes=3.4, rmse_minutes=5.5, r2=0.7, mape=0.25)
+_ERRORS = eta.RegressionMetrics(trips=1000, mae_minutes=3.4, rmse_minutes=5.5, r2=0.7, mape=0.25)
 # What a service shows of the metrics does not depend on their values: every number is the same made-up one.
-_METRICS = eta.Metrics(
+_METRICS = eta.ModelMetrics(
     **{
-        name: _ERRORS if field.annotation is eta.Errors else 0.8 if field.annotation is float else []
-        for name, field in eta.Metrics.model_fields.items()
+        name: _ERRORS if field.annotation is eta.RegressionMetrics else 0.8 if field.annotation is float else []
+        for name, field in eta.ModelMetrics.model_fields.items()
     }
 )
 
 
 def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest: onnx.ModelProto | None = None) -> str:
     """A version that answers `minutes` to whatever it is asked, or what a forest says; returns its name."""
-    store = ModelStore(home / "models")
+    store = ModelRegistry(home / "models")
     digest = hashlib.sha256(f"{number} {minutes}".encode()).hexdigest()
     version = store.new_version(digest, at=datetime(2019, 8, 1, tzinfo=UTC).replace(minute=number % 60))
     with store.staged(version) as folder:
         zones = forest or constant_forest(float(np.log(minutes)))
-        graph = one_graph(zones, forest or constant_forest(float(np.log(minutes / 2))))
+        graph = merge_graphs(zones, forest or constant_forest(float(np.log(minutes / 2))))
         onnx.save(graph, str(folder / eta.MODEL))
         support = np.full((ZONES, ZONES), 40, dtype=np.int32)
         support[:, 99] = 0
@@ -61,11 +61,11 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest:
             recipe={},
             features=dict.fromkeys(FEATURES, "float32"),
             fleets=list(FLEETS),
-            training=[eta.Month(month="2019-06", fleet="yellow", trips=1000, bronze_sha256=None)],
+            training=[eta.TrainingMonth(month="2019-06", fleet="yellow", trips=1000, bronze_sha256=None)],
             trained_through="2019-06",
             judged_on=["2019-07"],
             metrics=_METRICS,
-            levels=[eta.LEVEL_MIN, eta.LEVEL_MAX],
+            levels=[eta.MIN_LEVEL, eta.MAX_LEVEL],
             libraries={},
             files={name: eta.sha256(folder / name) for name in names},
         )
@@ -76,5 +76,5 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest:
 def promote_model(home: Path, *, minutes: float = 20.0, number: int = 1) -> str:
     """A version as above, made champion."""
     version = publish_model(home, minutes=minutes, number=number)
-    ModelStore(home / "models").promote(version, by="test", reason="a test needs it")
+    ModelRegistry(home / "models").promote(version, by="test", reason="a test needs it")
     return version

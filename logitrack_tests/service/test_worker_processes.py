@@ -33,7 +33,7 @@ def stop_postgres(home: Path) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("house")
+    folder = tmp_path_factory.mktemp("service_home")
     promote_model(folder)
     return folder
 

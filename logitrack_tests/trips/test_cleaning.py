@@ -28,7 +28,7 @@ def ride(pickup: datetime, minutes: float = 10, **other: Any) -> dict[str, Any]:
     } | other  # fmt: skip
 
 
-def judged(
+def checked(
     spark: SparkSession, folder: Path, month: str, rides: list[dict], types: dict[str, pa.DataType] = TYPES
 ) -> list[dict[str, Any]]:
     """The judged rows in the order of the file."""
@@ -36,7 +36,7 @@ def judged(
     pq.write_table(pa.Table.from_pylist(rides, pa.schema(types)), path)
     raw = cleaning.read(spark, path, read_plan(pq.read_schema(path), path.name), "yellow")
     trips = cleaning.describe(raw, cleaning.month_facts(spark, month))
-    rows = cleaning.judge(trips, cleaning.repeats(trips)).toArrow().to_pylist()
+    rows = cleaning.apply_rules(trips, cleaning.find_duplicates(trips)).toArrow().to_pylist()
     assert len(rows) == len(rides)
     return rows
 
@@ -55,7 +55,7 @@ def test_each_rule_is_broken_by_a_ride_of_its_own(spark, tmp_path):
         "impossible_speed": ride(noon, 10, trip_distance=20.0),
         "duplicate": ride(noon, fare_amount=-10.0),
     }
-    rules = [row["rule"] for row in judged(spark, tmp_path, "2019-03", list(rides.values()))]
+    rules = [row["rule"] for row in checked(spark, tmp_path, "2019-03", list(rides.values()))]
     assert rules == list(rides)
     assert {rule.name for rule in RULES} == set(filter(None, rides)), "every rule has its ride here"
 
@@ -77,7 +77,7 @@ def test_limits_belong_to_the_trips(spark, tmp_path):
         ride(first, PULocationID=70_000),
         ride(first, PULocationID=None),
     ]
-    rules = [row["rule"] for row in judged(spark, tmp_path, "2019-03", rides)]
+    rules = [row["rule"] for row in checked(spark, tmp_path, "2019-03", rides)]
     assert rules == [None] * 7 + ["outside_month"] * 2 + ["unknown_zone"] * 4
 
 
@@ -91,7 +91,7 @@ def test_money_payment_and_passengers_decide_nothing(spark, tmp_path):
         ride(noon, 14, trip_distance=0.0),
         ride(noon, 15, trip_distance=None),
     ]
-    rows = judged(spark, tmp_path, "2019-03", rides)
+    rows = checked(spark, tmp_path, "2019-03", rides)
     assert [row["rule"] for row in rows] == [None] * 6
     assert [row["distance_miles"] for row in rows] == [2.0] * 4 + [None] * 2
 
@@ -113,7 +113,7 @@ def test_of_rows_that_repeat_a_ride_the_first_with_a_distance_is_kept(spark, tmp
         ride(noon, 10.5),
     ]
     others_kept = [None, None, "duplicate", None, None]
-    rules = [row["rule"] for row in judged(spark, tmp_path, "2019-03", same + others)]
+    rules = [row["rule"] for row in checked(spark, tmp_path, "2019-03", same + others)]
     assert rules == ["duplicate", None, "duplicate", "duplicate", "impossible_speed", *others_kept]
 
 
@@ -126,7 +126,7 @@ def test_the_spring_hour_that_no_clock_shows(spark, tmp_path):
         "begins after": (ride(SPRING + timedelta(minutes=180), 15), None),
         "a meter left on": (ride(SPRING, 1000), "too_long"),
     }
-    rows = judged(spark, tmp_path, "2019-03", [row for row, _ in rides.values()])
+    rows = checked(spark, tmp_path, "2019-03", [row for row, _ in rides.values()])
     assert [row["rule"] for row in rows] == [rule for _, rule in rides.values()]
     assert rows[2]["pickup_at"] == SPRING + timedelta(minutes=130), "times are never shifted"
 
@@ -140,12 +140,12 @@ def test_the_autumn_hour_that_happens_twice(spark, tmp_path):
         "begins in it": (ride(AUTUMN + timedelta(minutes=110), 20), None),
         "backwards elsewhere": (ride(AUTUMN + timedelta(minutes=200), -40), "dropoff_not_after_pickup"),
     }
-    rows = judged(spark, tmp_path, "2019-11", [row for row, _ in rides.values()])
+    rows = checked(spark, tmp_path, "2019-11", [row for row, _ in rides.values()])
     assert [row["rule"] for row in rows] == [rule for _, rule in rides.values()]
 
 
 def test_what_analysts_and_the_model_need_is_derived(spark, tmp_path):
-    (row,) = judged(spark, tmp_path, "2019-11", [ride(datetime(2019, 11, 28, 23, 59, 30), 12.5)])
+    (row,) = checked(spark, tmp_path, "2019-11", [ride(datetime(2019, 11, 28, 23, 59, 30), 12.5)])
     expected = {
         "fleet": "yellow", "vendor_id": 1, "duration_minutes": 12.5, "pickup_hour": 23, "pickup_weekday": 4,
         "is_holiday": True, "pickup_borough": "Queens", "dropoff_borough": "Manhattan",
@@ -168,7 +168,7 @@ def test_what_analysts_and_the_model_need_is_derived(spark, tmp_path):
 def test_types_that_wander_give_the_same_trip(types, spark, tmp_path):
     noon = datetime(2019, 3, 5, 12)
     empty = {name: None for name, kind in types.items() if kind == pa.null()}
-    (row,) = judged(spark, tmp_path, "2019-03", [ride(noon) | empty], TYPES | types)
+    (row,) = checked(spark, tmp_path, "2019-03", [ride(noon) | empty], TYPES | types)
     assert row["rule"] is None
     assert row["pickup_at"] == noon
     assert row["duration_minutes"] == 10

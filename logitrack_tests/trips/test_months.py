@@ -26,9 +26,9 @@ from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips import checks, rollups
 from logitrack_assets.trips.assets import SPECS, assets
-from logitrack_assets.trips.ingest import DiskFullError, bring
+from logitrack_assets.trips.ingest import DiskFullError, ingest_file
 from logitrack_assets.trips.month import clean_month
-from logitrack_assets.trips.rules import REASONS, first_broken, moments_of
+from logitrack_assets.trips.rules import REASONS, first_broken_rule, moments_of
 from logitrack_assets.trips.source import Source, file_name
 from logitrack_assets.warehouse import Warehouse, WarehouseError
 
@@ -36,10 +36,10 @@ GREEN_MONTHS = ("2023-01", "2023-02", "2023-03")
 
 
 @pytest.fixture
-def house(spark, database_url, tmp_path, monkeypatch):
+def workspace(spark, database_url, tmp_path, monkeypatch):
     """A home and a source of the test's own; `run` materialises months of green trips."""
 
-    class House:
+    class Workspace:
         home, source = tmp_path / "home", tmp_path / "source"
         lake = Lake(tmp_path / "home")
         instance = DagsterInstance.ephemeral()
@@ -80,7 +80,7 @@ def house(spark, database_url, tmp_path, monkeypatch):
     }.items():  # fmt: skip
         monkeypatch.setenv(f"LOGITRACK_{name}", str(value))
     get_settings.cache_clear()
-    yield House()
+    yield Workspace()
     get_settings.cache_clear()
 
 
@@ -104,7 +104,7 @@ def counted_by_duckdb(path: Path, month: str) -> dict[str | None, int]:
                 (epoch_us(lpep_dropoff_datetime) - epoch_us(lpep_pickup_datetime)) / 6e7 as duration_minutes
             from read_parquet('{path}', file_row_number = true)
         ), judged as (
-            select *, {first_broken().replace("source_row <> kept_row", "false")} as rule
+            select *, {first_broken_rule().replace("source_row <> kept_row", "false")} as rule
             from trips cross join (select {moments})
         ), numbered as (
             select rule, row_number() over (
@@ -119,22 +119,22 @@ def counted_by_duckdb(path: Path, month: str) -> dict[str | None, int]:
     )
 
 
-def test_a_range_with_a_bad_and_a_missing_month_keeps_the_good_ones(house, tlc_folder):
+def test_a_range_with_a_bad_and_a_missing_month_keeps_the_good_ones(workspace, tlc_folder):
     for month in GREEN_MONTHS:
-        house.publish(tlc_folder / "trip-data" / file_name("green", month), file_name("green", month))
-    spoilt = house.source / "trip-data" / file_name("green", "2023-02")
+        workspace.publish(tlc_folder / "trip-data" / file_name("green", month), file_name("green", month))
+    spoilt = workspace.source / "trip-data" / file_name("green", "2023-02")
     spoilt.write_bytes(spoilt.read_bytes()[:-1000])
 
-    result = house.run("2023-01", "2023-04")
+    result = workspace.run("2023-01", "2023-04")
     assert not result.success
     told = failure(result)
     assert "[2023-02] green_tripdata_2023-02.parquet is truncated" in told
     assert "[2023-04] 2023-04 is not published (yet)" in told
     assert "2 other months" in told
     for spec in SPECS:
-        assert house.done(spec.key.to_user_string()) == {"2023-01", "2023-03"}
-    assert house.lake.silver_months() == ["2023-01", "2023-03"]
-    assert {month for (month,) in house.ask("select distinct month from warehouse.trip_stats_pair")} == {
+        assert workspace.done(spec.key.to_user_string()) == {"2023-01", "2023-03"}
+    assert workspace.lake.silver_months() == ["2023-01", "2023-03"]
+    assert {month for (month,) in workspace.ask("select distinct month from warehouse.trip_stats_pair")} == {
         "2023-01",
         "2023-03",
     }
@@ -142,99 +142,101 @@ def test_a_range_with_a_bad_and_a_missing_month_keeps_the_good_ones(house, tlc_f
     # Every row is accounted for, and another engine counts the same.
     for month in ("2023-01", "2023-03"):
         expected = counted_by_duckdb(tlc_folder / "trip-data" / file_name("green", month), month)
-        (manifest,) = [house.lake.manifest(month)]
+        (manifest,) = [workspace.lake.manifest(month)]
         assert manifest is not None
         counts = manifest["rows"]["green"]
         assert counts["silver"] == expected.pop(None)
         assert counts["rejected"] == expected
-        stored = house.ask(f"select rule, trips, reason from warehouse.rejections where month = '{month}'")
+        stored = workspace.ask(f"select rule, trips, reason from warehouse.rejections where month = '{month}'")
         assert {rule: trips for rule, trips, _ in stored if trips} == expected
         assert {rule: reason for rule, _, reason in stored} == REASONS
 
     # Side by side: the months that are there, and the one between them that is not.
-    newest = house.instance.get_latest_materialization_event(AssetKey("silver_trips"))
+    newest = workspace.instance.get_latest_materialization_event(AssetKey("silver_trips"))
     told = newest.asset_materialization.metadata["months_side_by_side"].records
     assert [(row.data["month"], row.data["state"]) for row in told] == [
         ("2023-01", "clean"), ("2023-02", "NOT THERE"), ("2023-03", "clean"),
     ]  # fmt: skip
-    newest = house.instance.get_latest_materialization_event(AssetKey("rejected_trips"))
+    newest = workspace.instance.get_latest_materialization_event(AssetKey("rejected_trips"))
     assert newest.asset_materialization.metadata["rejections_over_months"].value.startswith("![rejections")
 
     # The bad month mended, it alone is made, under its own data version.
-    house.publish(tlc_folder / "trip-data" / file_name("green", "2023-02"), spoilt.name)
-    assert house.run("2023-02").success
-    assert house.done("trip_stats") == set(GREEN_MONTHS)
+    workspace.publish(tlc_folder / "trip-data" / file_name("green", "2023-02"), spoilt.name)
+    assert workspace.run("2023-02").success
+    assert workspace.done("trip_stats") == set(GREEN_MONTHS)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_all_green_months_that_there_are_in_one_range(house, tlc_folder):
+def test_all_green_months_that_there_are_in_one_range(workspace, tlc_folder):
     there = sorted(
         path.stem[-7:] for path in (tlc_folder / "trip-data").glob("green_*.parquet") if path.stem[-7:] >= "2023"
     )
     assert len(there) >= 10
     for month in there:
-        house.publish(tlc_folder / "trip-data" / file_name("green", month), file_name("green", month))
-    result = house.run(there[0], there[-1])
+        workspace.publish(tlc_folder / "trip-data" / file_name("green", month), file_name("green", month))
+    result = workspace.run(there[0], there[-1])
     absent = [month for month in month_range(there[0], there[-1]) if month not in there]
     told = failure(result)
     assert all(f"[{month}] {month} is not published (yet)" in told for month in absent)
     assert f"{len(there)} other months are published" in told
     for month in there:
         expected = counted_by_duckdb(tlc_folder / "trip-data" / file_name("green", month), month)
-        counts = house.lake.manifest(month)["rows"]["green"]
+        counts = workspace.lake.manifest(month)["rows"]["green"]
         assert (counts["silver"], counts["rejected"]) == (expected.pop(None), expected)
-    loaded = house.ask("select month, sum(trips) from warehouse.trip_stats_hour group by month order by month")
-    assert dict(loaded) == {month: house.lake.manifest(month)["rows"]["green"]["silver"] for month in there}
+    loaded = workspace.ask("select month, sum(trips) from warehouse.trip_stats_hour group by month order by month")
+    assert dict(loaded) == {month: workspace.lake.manifest(month)["rows"]["green"]["silver"] for month in there}
 
 
-def test_a_republished_month_changes_its_own_data_version_and_no_other(house, tlc_folder):
+def test_a_republished_month_changes_its_own_data_version_and_no_other(workspace, tlc_folder):
     yellow = tlc_folder / "trip-data"
     for month in ("2023-01", "2023-02"):
-        house.publish(yellow / file_name("green", month), file_name("green", month))
-    assert house.run("2023-01", "2023-02").success
-    before = {month: house.version("bronze_trips", month) for month in ("2023-01", "2023-02")}
+        workspace.publish(yellow / file_name("green", month), file_name("green", month))
+    assert workspace.run("2023-01", "2023-02").success
+    before = {month: workspace.version("bronze_trips", month) for month in ("2023-01", "2023-02")}
     assert before["2023-01"] != before["2023-02"]
-    rows = {month: house.ask(f"select * from warehouse.analytics_sample where month = '{month}' order by trip_id")
+    rows = {month: workspace.ask(f"select * from warehouse.analytics_sample where month = '{month}' order by trip_id")
             for month in before}  # fmt: skip
     assert len(rows["2023-01"]) == 500
 
-    whole = pq.read_table(house.source / "trip-data" / file_name("green", "2023-02"))
-    pq.write_table(whole.slice(0, 40_000), house.source / "trip-data" / file_name("green", "2023-02"))
-    assert house.run("2023-01", "2023-02").success
-    assert house.version("bronze_trips", "2023-01") == before["2023-01"]
-    assert house.version("bronze_trips", "2023-02") != before["2023-02"]
+    whole = pq.read_table(workspace.source / "trip-data" / file_name("green", "2023-02"))
+    pq.write_table(whole.slice(0, 40_000), workspace.source / "trip-data" / file_name("green", "2023-02"))
+    assert workspace.run("2023-01", "2023-02").success
+    assert workspace.version("bronze_trips", "2023-01") == before["2023-01"]
+    assert workspace.version("bronze_trips", "2023-02") != before["2023-02"]
     assert (
-        house.ask("select * from warehouse.analytics_sample where month = '2023-01' order by trip_id")
+        workspace.ask("select * from warehouse.analytics_sample where month = '2023-01' order by trip_id")
         == rows["2023-01"]
     ), "the same trips on every run"
-    assert house.ask("select rows_bronze from warehouse.trip_months where month = '2023-02'") == [(40_000,)]
+    assert workspace.ask("select rows_bronze from warehouse.trip_months where month = '2023-02'") == [(40_000,)]
 
 
-def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder, monkeypatch):
+def test_two_fleets_share_a_month_and_a_missing_one_is_visible(workspace, tlc_folder, monkeypatch):
     monkeypatch.setenv("LOGITRACK_FLEETS", "yellow,green")
     get_settings.cache_clear()
     for fleet in ("yellow", "green"):
-        house.publish(tlc_folder / "trip-data" / file_name(fleet, "2020-04"), file_name(fleet, "2020-04"))
-    house.publish(tlc_folder / "trip-data" / file_name("yellow", "2020-05"), file_name("yellow", "2020-05"))
-    result = house.run("2020-04", "2020-05")
+        workspace.publish(tlc_folder / "trip-data" / file_name(fleet, "2020-04"), file_name(fleet, "2020-04"))
+    workspace.publish(tlc_folder / "trip-data" / file_name("yellow", "2020-05"), file_name("yellow", "2020-05"))
+    result = workspace.run("2020-04", "2020-05")
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
-    rows = house.ask("select month, fleet, rows_bronze from warehouse.trip_months order by 1, 2")
+    rows = workspace.ask("select month, fleet, rows_bronze from warehouse.trip_months order by 1, 2")
     assert rows == [("2020-04", "green", 35_644), ("2020-04", "yellow", 10_000), ("2020-05", "yellow", 10_000)]
     silver = (
         duckdb.connect()
-        .execute(f"select fleet, count(*) from '{house.lake.silver('2020-04')}/*.parquet' group by 1")
+        .execute(f"select fleet, count(*) from '{workspace.lake.silver('2020-04')}/*.parquet' group by 1")
         .fetchall()
     )
-    assert dict(silver) == dict(house.ask("select fleet, rows_silver from warehouse.trip_months where month='2020-04'"))
-    event = house.instance.get_latest_data_version_record(AssetKey("bronze_trips"), partition_key="2020-05")
+    assert dict(silver) == dict(
+        workspace.ask("select fleet, rows_silver from warehouse.trip_months where month='2020-04'")
+    )
+    event = workspace.instance.get_latest_data_version_record(AssetKey("bronze_trips"), partition_key="2020-05")
     outcomes = {
         record.data["fleet"]: record.data["outcome"] for record in event.asset_materialization.metadata["files"].records
     }
     assert outcomes == {"yellow": "new", "green": "not published"}
 
-    silver_files = house.lake.silver("2020-04") / "*.parquet"
+    silver_files = workspace.lake.silver("2020-04") / "*.parquet"
     # The rollups count every trip, and their quantiles are within 1% of the exact ones.
     exact = (
         duckdb.connect()
@@ -245,7 +247,7 @@ def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder
         .fetchall()[0]
     )
     for table in ("hour", "zone_hour", "pair", "payment"):
-        groups = house.ask(
+        groups = workspace.ask(
             f"select trips, duration_sum, bins, counts from warehouse.trip_stats_{table} "
             "where month = '2020-04' and fleet = 'green'"
         )
@@ -254,33 +256,38 @@ def test_two_fleets_share_a_month_and_a_missing_one_is_visible(house, tlc_folder
         bins, counts = (np.concatenate([group[place] for group in groups]) for place in (2, 3))
         for share, value in ((0.5, exact[2]), (0.9, exact[3])):
             assert rollups.quantile(bins, counts, share) == pytest.approx(value, rel=0.0101)
-    both_ends = house.ask(
+    both_ends = workspace.ask(
         "select direction, sum(trips)::int from warehouse.trip_stats_zone "
         "where month = '2020-04' and fleet = 'green' group by 1"
     )
     assert dict(both_ends) == {"pickup": exact[0], "dropoff": exact[0]}
 
 
-def test_a_month_without_a_valid_trip_leaves_the_old_one_in_place(house, tlc_folder):
+def test_a_month_without_a_valid_trip_leaves_the_old_one_in_place(workspace, tlc_folder):
     name = file_name("green", "2023-01")
-    house.publish(tlc_folder / "trip-data" / name, name)
-    assert house.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips").success
-    before = house.lake.manifest("2023-01")
-    rows = pq.read_table(house.source / "trip-data" / name)
+    workspace.publish(tlc_folder / "trip-data" / name, name)
+    assert workspace.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips").success
+    before = workspace.lake.manifest("2023-01")
+    rows = pq.read_table(workspace.source / "trip-data" / name)
     nowhere = pa.array(np.full(rows.num_rows, 264), rows.schema.field("PULocationID").type)
     pq.write_table(rows.set_column(rows.schema.get_field_index("PULocationID"), "PULocationID", nowhere),
-                   house.source / "trip-data" / name)  # fmt: skip
-    result = house.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips")
+                   workspace.source / "trip-data" / name)  # fmt: skip
+    result = workspace.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips")
     assert f"{name} has no valid trip of 2023-01" in failure(result)
-    assert house.lake.manifest("2023-01") == before
+    assert workspace.lake.manifest("2023-01") == before
 
 
-def test_the_checks_find_a_poisoned_month(house, tlc_folder):
+def test_the_checks_find_a_poisoned_month(workspace, tlc_folder):
     name = file_name("green", "2023-01")
-    house.publish(tlc_folder / "trip-data" / name, name)
-    assert house.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips").success
-    lake = house.lake
-    blocking = (checks.rows_add_up, checks.schema_is_ours, checks.keys_are_there, checks.pickups_are_in_the_month)
+    workspace.publish(tlc_folder / "trip-data" / name, name)
+    assert workspace.run("2023-01", None, "bronze_trips", "silver_trips", "rejected_trips").success
+    lake = workspace.lake
+    blocking = (
+        checks.row_count_reconciles,
+        checks.schema_matches,
+        checks.required_columns_not_null,
+        checks.pickups_within_month,
+    )
     assert [list(find(lake, "2023-01")) for find in blocking] == [[]] * 4
     part = next(lake.silver("2023-01").glob("*.parquet"))
     trips = pq.read_table(part, partitioning=None)
@@ -351,7 +358,7 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_fills_while_spark_writes(small_disk, spark, tlc_folder):
     source, lake = Source(str(tlc_folder)), Lake(small_disk)
-    bring(lake, source, "green", "2023-01")
+    ingest_file(lake, source, "green", "2023-01")
     clean_month(spark, lake, "2023-01")
     before = lake.manifest("2023-01")
     left = shutil.disk_usage(small_disk).free

@@ -12,9 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from logitrack_assets.lake import Lake
-from logitrack_assets.trips.ingest import NEW, NOT_PUBLISHED, REPUBLISHED, UNCHANGED, WITHDRAWN, DiskFullError, bring
+from logitrack_assets.trips.ingest import (
+    NEW,
+    NOT_PUBLISHED,
+    REPUBLISHED,
+    UNCHANGED,
+    WITHDRAWN,
+    DiskFullError,
+    ingest_file,
+)
 from logitrack_assets.trips.schema import BrokenFileError
-from logitrack_assets.trips.source import Source, SourceDown, SourceError, file_name
+from logitrack_assets.trips.source import Source, SourceError, SourceUnavailableError, file_name
 
 
 @dataclass
@@ -97,7 +105,7 @@ def january(tlc_folder: Path) -> bytes:
 
 def test_a_file_arrives_with_a_receipt(tlc, january, tmp_path):
     tlc.content = january
-    arrival = bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01")
+    arrival = ingest_file(Lake(tmp_path), source(tlc.url), "yellow", "2019-01")
     assert arrival.outcome == NEW
     receipt = Lake(tmp_path).receipt("yellow", "2019-01")
     assert receipt is not None
@@ -113,11 +121,11 @@ def test_a_file_arrives_with_a_receipt(tlc, january, tmp_path):
 def test_an_unchanged_file_is_not_downloaded_again_and_a_republished_one_is(tlc, january, tlc_folder, tmp_path):
     lake = Lake(tmp_path)
     tlc.content = january
-    first = bring(lake, source(tlc.url), "yellow", "2019-01")
-    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == UNCHANGED
+    first = ingest_file(lake, source(tlc.url), "yellow", "2019-01")
+    assert ingest_file(lake, source(tlc.url), "yellow", "2019-01").outcome == UNCHANGED
     assert len(tlc.gets()) == 1
     tlc.etag = '"2"'
-    again = bring(lake, source(tlc.url), "yellow", "2019-01")
+    again = ingest_file(lake, source(tlc.url), "yellow", "2019-01")
     assert again.outcome == REPUBLISHED
     assert first.receipt
     assert again.replaced_sha256 == first.receipt["sha256"]
@@ -126,41 +134,41 @@ def test_an_unchanged_file_is_not_downloaded_again_and_a_republished_one_is(tlc,
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(tlc, january, tmp_path):
     tlc.content, half = january, len(january) // 2
     tlc.break_off_at = [half]
-    assert bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01").outcome == NEW
+    assert ingest_file(Lake(tmp_path), source(tlc.url), "yellow", "2019-01").outcome == NEW
     assert tlc.gets() == [None, f"bytes={half}-"]
 
 
 def test_a_download_is_taken_up_by_a_later_process(tlc, january, tmp_path):
     lake, half = Lake(tmp_path), len(january) // 2
     tlc.content, tlc.break_off_at = january, [half]
-    with pytest.raises(SourceDown):
-        bring(lake, source(tlc.url, attempts=1), "yellow", "2019-01")
+    with pytest.raises(SourceUnavailableError):
+        ingest_file(lake, source(tlc.url, attempts=1), "yellow", "2019-01")
     assert lake.receipt("yellow", "2019-01") is None
-    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == NEW
+    assert ingest_file(lake, source(tlc.url), "yellow", "2019-01").outcome == NEW
     assert tlc.gets()[-1] == f"bytes={half}-"
 
 
 def test_a_file_that_changes_between_two_parts_is_fetched_anew(tlc, january, tlc_folder, tmp_path):
     lake = Lake(tmp_path)
     tlc.content, tlc.break_off_at = january, [len(january) // 2]
-    with pytest.raises(SourceDown):
-        bring(lake, source(tlc.url, attempts=1), "yellow", "2019-01")
+    with pytest.raises(SourceUnavailableError):
+        ingest_file(lake, source(tlc.url, attempts=1), "yellow", "2019-01")
     tlc.content = january + b""
     tlc.etag = '"2"'
-    bring(lake, source(tlc.url), "yellow", "2019-01")
+    ingest_file(lake, source(tlc.url), "yellow", "2019-01")
     assert tlc.gets()[-1] is None
 
 
 def test_what_is_not_published_is_told_apart_from_a_source_that_is_down(tlc, january, tmp_path):
     lake = Lake(tmp_path)
-    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == NOT_PUBLISHED
+    assert ingest_file(lake, source(tlc.url), "yellow", "2019-01").outcome == NOT_PUBLISHED
     tlc.statuses = [503, 503, 503]
-    with pytest.raises(SourceDown, match="failed 3 times, at last because it answered 503"):
-        bring(lake, source(tlc.url), "yellow", "2019-01")
+    with pytest.raises(SourceUnavailableError, match="failed 3 times, at last because it answered 503"):
+        ingest_file(lake, source(tlc.url), "yellow", "2019-01")
     tlc.content, tlc.statuses = january, [503, 200, 500, 200]
-    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == NEW
+    assert ingest_file(lake, source(tlc.url), "yellow", "2019-01").outcome == NEW
     tlc.content = None
-    assert bring(lake, source(tlc.url), "yellow", "2019-01").outcome == WITHDRAWN
+    assert ingest_file(lake, source(tlc.url), "yellow", "2019-01").outcome == WITHDRAWN
     assert lake.receipt("yellow", "2019-01") is not None
 
 
@@ -168,14 +176,14 @@ def test_an_answer_that_no_patience_mends_is_not_repeated(tlc, tmp_path):
     tlc.statuses = [401]
     with pytest.raises(SourceError, match="answered 401") as raised:
         source(tlc.url).probe("yellow", "2019-01")
-    assert not isinstance(raised.value, SourceDown)
+    assert not isinstance(raised.value, SourceUnavailableError)
     assert len(tlc.requests) == 1
 
 
 def test_a_source_that_is_not_there_is_down(tmp_path):
-    with pytest.raises(SourceDown, match="no folder"):
+    with pytest.raises(SourceUnavailableError, match="no folder"):
         source(str(tmp_path / "nowhere")).probe("yellow", "2019-01")
-    with pytest.raises(SourceDown):
+    with pytest.raises(SourceUnavailableError):
         source("http://127.0.0.1:9").probe("yellow", "2019-01")
     with pytest.raises(SourceError, match="missing|address"):
         source("http://").probe("yellow", "2019-01")
@@ -183,22 +191,22 @@ def test_a_source_that_is_not_there_is_down(tmp_path):
 
 def test_a_server_that_sends_less_than_it_says_is_down_after_all_attempts(tlc, january, tmp_path):
     tlc.content, tlc.announced = january, len(january) + 1000
-    with pytest.raises(SourceDown, match="failed 3 times"):
-        bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01")
+    with pytest.raises(SourceUnavailableError, match="failed 3 times"):
+        ingest_file(Lake(tmp_path), source(tlc.url), "yellow", "2019-01")
     assert Lake(tmp_path).receipt("yellow", "2019-01") is None
 
 
 def test_servers_without_head_or_etag_will_do(tlc, january, tmp_path):
     tlc.content, tlc.head_allowed, tlc.sends_etag = january, False, False
-    assert bring(Lake(tmp_path), source(tlc.url), "yellow", "2019-01").outcome == NEW
+    assert ingest_file(Lake(tmp_path), source(tlc.url), "yellow", "2019-01").outcome == NEW
 
 
 @pytest.mark.parametrize("form", ["folder", "file"])
 def test_a_folder_goes_the_same_way(form, tlc_folder, tmp_path):
     lake, base = Lake(tmp_path), str(tlc_folder) if form == "folder" else tlc_folder.resolve().as_uri()
-    assert bring(lake, source(base), "green", "2023-01").outcome == NEW
-    assert bring(lake, source(base), "green", "2023-01").outcome == UNCHANGED
-    assert bring(lake, source(base), "green", "2023-07").outcome == NOT_PUBLISHED
+    assert ingest_file(lake, source(base), "green", "2023-01").outcome == NEW
+    assert ingest_file(lake, source(base), "green", "2023-01").outcome == UNCHANGED
+    assert ingest_file(lake, source(base), "green", "2023-07").outcome == NOT_PUBLISHED
 
 
 def parquet(schema: dict[str, pa.DataType], rows: int = 0) -> bytes:
@@ -222,15 +230,15 @@ def test_a_broken_file_never_takes_the_place_of_a_good_one(kind, january, tmp_pa
     path = folder / "trip-data" / file_name("yellow", "2019-01")
     path.parent.mkdir(parents=True)
     path.write_bytes(january)
-    good = bring(lake, source(str(folder)), "yellow", "2019-01").receipt
+    good = ingest_file(lake, source(str(folder)), "yellow", "2019-01").receipt
     spoil, reason = BROKEN[kind]
     path.write_bytes(spoil(january))
     with pytest.raises(BrokenFileError, match=reason) as raised:
-        bring(lake, source(str(folder)), "yellow", "2019-01")
+        ingest_file(lake, source(str(folder)), "yellow", "2019-01")
     assert path.name in str(raised.value)
     assert lake.receipt("yellow", "2019-01") == good
     path.write_bytes(january)
-    assert bring(lake, source(str(folder)), "yellow", "2019-01").outcome in (REPUBLISHED, UNCHANGED)
+    assert ingest_file(lake, source(str(folder)), "yellow", "2019-01").outcome in (REPUBLISHED, UNCHANGED)
 
 
 def test_a_full_disk_is_said_and_keeps_the_old_version(january, tmp_path, monkeypatch):
@@ -238,7 +246,7 @@ def test_a_full_disk_is_said_and_keeps_the_old_version(january, tmp_path, monkey
     path = folder / "trip-data" / file_name("yellow", "2019-01")
     path.parent.mkdir(parents=True)
     path.write_bytes(january)
-    good = bring(lake, source(str(folder)), "yellow", "2019-01").receipt
+    good = ingest_file(lake, source(str(folder)), "yellow", "2019-01").receipt
     path.touch()
 
     def full(*_: object) -> None:
@@ -246,7 +254,7 @@ def test_a_full_disk_is_said_and_keeps_the_old_version(january, tmp_path, monkey
 
     monkeypatch.setattr("logitrack_assets.trips.source.shutil.copyfile", full)
     with pytest.raises(DiskFullError, match=r"yellow_tripdata_2019-01.parquet: no space left"):
-        bring(lake, source(str(folder)), "yellow", "2019-01")
+        ingest_file(lake, source(str(folder)), "yellow", "2019-01")
     assert lake.receipt("yellow", "2019-01") == good
 
 
@@ -255,4 +263,4 @@ def test_another_months_file_is_refused_by_its_footer(tlc_folder, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes((tlc_folder / "trip-data" / file_name("yellow", "2019-01")).read_bytes())
     with pytest.raises(BrokenFileError, match=r"green_tripdata_2023-02.parquet has no trip of 2023-02"):
-        bring(Lake(tmp_path), source(str(tmp_path / "source")), "green", "2023-02")
+        ingest_file(Lake(tmp_path), source(str(tmp_path / "source")), "green", "2023-02")

@@ -52,15 +52,15 @@ MODEL, TABLES, INTERVALS, MANIFEST, REFERENCE, CARD = (
     "card.md",
 )
 ZONES_OUTPUT, DISTANCE_OUTPUT = "log_minutes_zones", "log_minutes_distance"
-MINUTES_MIN, MINUTES_MAX = 1.0, 180.0  # what counts as a trip, so what can be the answer
-EXTRAPOLATING_BELOW = 5  # trips between two zones; with fewer the answer rests on other pairs
-LEVEL_MIN, LEVEL_MAX = 0.5, 0.95
+MIN_MINUTES, MAX_MINUTES = 1.0, 180.0  # what counts as a trip, so what can be the answer
+MIN_SUPPORT = 5  # trips between two zones; with fewer the answer rests on other pairs
+MIN_LEVEL, MAX_LEVEL = 0.5, 0.95
 DEFAULT_LEVEL = 0.8
 
 
-MOST_LEVELS = 50  # whose intervals are remembered, 9 kB each; hardly anybody asks for more than three
+MAX_CACHED_LEVELS = 50  # whose intervals are remembered, 9 kB each; hardly anybody asks for more than three
 
-MANY_ROWS = 2_000
+PARALLEL_ROWS = 2_000
 """From here on a batch is spread over the cores; below that, starting threads costs what it saves."""
 
 
@@ -73,11 +73,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class ArtefactError(LogitrackError):
+class ArtifactError(LogitrackError):
     """A model folder that cannot be trusted or understood; the message is one clear sentence."""
 
 
-class Month(BaseModel):
+class TrainingMonth(BaseModel):
     """A month of a fleet that a version was made from. `bronze_sha256` is the digest of the file as published."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,7 +88,7 @@ class Month(BaseModel):
     bronze_sha256: str | None
 
 
-class Errors(BaseModel):
+class RegressionMetrics(BaseModel):
     """How far answers were from real durations: minutes, shares (r2, mape), and over how many trips."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,7 +100,7 @@ class Errors(BaseModel):
     mape: float
 
 
-class Slice(BaseModel):
+class SliceMetrics(BaseModel):
     """Errors and coverage of one part of the judged trips, told apart by what is known when one asks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,7 +115,7 @@ class Slice(BaseModel):
     width_minutes: float
 
 
-class Metrics(BaseModel):
+class ModelMetrics(BaseModel):
     """What the judged model reached on months after its training rows, beside the pair-hour lookup.
 
     coverage and width_minutes: of the interval of `level`, for answers without and with the planned distance, on
@@ -127,9 +127,9 @@ class Metrics(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    zones: Errors
-    distance: Errors
-    lookup: Errors
+    zones: RegressionMetrics
+    distance: RegressionMetrics
+    lookup: RegressionMetrics
     level: float
     coverage_zones: float
     coverage_distance: float
@@ -138,7 +138,7 @@ class Metrics(BaseModel):
     coverage_forward_zones: float
     coverage_forward_distance: float
     calibrated_on: list[str]
-    slices: list[Slice]
+    slices: list[SliceMetrics]
 
     @property
     def mae_minutes(self) -> float:
@@ -161,12 +161,12 @@ class Manifest(BaseModel):
     features: dict[str, str]
     """Feature names in the matrix's order, with their types."""
     fleets: list[str]
-    training: list[Month]
+    training: list[TrainingMonth]
     trained_through: str
     """The newest training month, `YYYY-MM`."""
     judged_on: list[str]
     """The months that metrics and intervals come from; never among the rows that the judged trees saw."""
-    metrics: Metrics
+    metrics: ModelMetrics
     """Of the judged model: the same recipe, trained on the months before `judged_on`."""
     levels: list[float]
     """Lowest and highest level of an interval."""
@@ -180,7 +180,7 @@ class Manifest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Predictions:
+class PredictionBatch:
     """Answers to a batch, as equally long arrays.
 
     minutes: float64, the expected duration (the median: as many trips are longer as are shorter).
@@ -230,7 +230,7 @@ class Tables:
         }
         for name, (array, shape, kind) in expected.items():
             if array.shape != shape or array.dtype != kind:
-                raise ArtefactError(f"{path.name}: {name} is {array.dtype}{array.shape}, not {kind}{shape}")
+                raise ArtifactError(f"{path.name}: {name} is {array.dtype}{array.shape}, not {kind}{shape}")
         return cls(FeatureTables(np.ascontiguousarray(pair), np.ascontiguousarray(delay)), support)
 
 
@@ -244,7 +244,7 @@ _LENGTH_EDGES = np.array(LENGTH_BANDS[1:])
 _AIRPORT = np.isin(np.arange(ZONES), AIRPORTS).astype(np.int64)
 
 
-def interval_group(trips: TripBatch, minutes: NDArray[np.float64]) -> NDArray[np.int64]:
+def interval_groups(trips: TripBatch, minutes: NDArray[np.float64]) -> NDArray[np.int64]:
     """Index into the flattened groups of `GROUP_SHAPE` for each trip, given its predicted minutes."""
     known = (trips.distance_miles > 0).astype(np.int64)
     airport = _AIRPORT[trips.pickup_zone] | _AIRPORT[trips.dropoff_zone]
@@ -289,14 +289,14 @@ class Intervals:
             or tuple(document["hour_bands"]) != HOUR_BANDS
             or tuple(document["length_bands"]) != LENGTH_BANDS
         ):
-            raise ArtefactError(f"{path.name}: groups are cut otherwise than this program cuts them")
+            raise ArtifactError(f"{path.name}: groups are cut otherwise than this program cuts them")
         probabilities = np.array(document["probabilities"], dtype=np.float64)
         rows = np.array(document["row_of_group"], dtype=np.int64)
         quantiles = np.array(document["quantiles"], dtype=np.float64)
         if quantiles.ndim != 2 or quantiles.shape[1] != len(probabilities) or not np.isfinite(quantiles).all():
-            raise ArtefactError(f"{path.name}: quantiles do not fit their probabilities")
+            raise ArtifactError(f"{path.name}: quantiles do not fit their probabilities")
         if rows.shape != (int(np.prod(GROUP_SHAPE)),) or np.min(rows) < 0 or np.max(rows) >= len(quantiles):
-            raise ArtefactError(f"{path.name}: a group has no quantiles")
+            raise ArtifactError(f"{path.name}: a group has no quantiles")
         return cls(probabilities, rows, quantiles)
 
     def at(self, groups: NDArray[np.int64], probability: float) -> NDArray[np.float64]:
@@ -319,7 +319,7 @@ class Intervals:
         return np.minimum(low, 1.0), np.maximum(high, 1.0)
 
 
-class Artefact:
+class Predictor:
     """A loaded version: answers questions, from any thread."""
 
     def __init__(
@@ -343,10 +343,10 @@ class Artefact:
         question.
 
         Raises:
-            ArtefactError: anything missing, altered, of another format, or that does not answer.
+            ArtifactError: anything missing, altered, of another format, or that does not answer.
         """
         manifest = read_manifest(folder)
-        check_digests(folder, manifest)
+        verify_digests(folder, manifest)
         try:
             tables, intervals = Tables.load(folder / TABLES), Intervals.load(folder / INTERVALS)
             options = onnxruntime.SessionOptions()
@@ -354,22 +354,22 @@ class Artefact:
             options.inter_op_num_threads = 1
             options.log_severity_level = 3
             session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-            artefact = cls(manifest, session, tables, intervals)
-            artefact._smoke()
-        except ArtefactError as error:
-            raise ArtefactError(f"Model {manifest.version} cannot be used: {error}.") from None
+            artifact = cls(manifest, session, tables, intervals)
+            artifact._smoke()
+        except ArtifactError as error:
+            raise ArtifactError(f"Model {manifest.version} cannot be used: {error}.") from None
         except Exception as error:  # onnxruntime and numpy raise their own kinds for files that are no model
-            raise ArtefactError(f"Model {manifest.version} cannot be used: {error}") from error
-        return artefact
+            raise ArtifactError(f"Model {manifest.version} cannot be used: {error}") from error
+        return artifact
 
     def _smoke(self) -> None:
         outputs = {output.name for output in self._session.get_outputs()}
         if not {ZONES_OUTPUT, DISTANCE_OUTPUT} <= outputs:
-            raise ArtefactError(f"{MODEL} has outputs {sorted(outputs)}")
-        trips = TripBatch.of([161, 132], [236, 230], ["2019-06-03T08:30:00"] * 2, [np.nan, 17.0])
+            raise ArtifactError(f"{MODEL} has outputs {sorted(outputs)}")
+        trips = TripBatch.from_columns([161, 132], [236, 230], ["2019-06-03T08:30:00"] * 2, [np.nan, 17.0])
         answer = self.predict(trips)
         if not (np.isfinite(answer.minutes).all() and (answer.low < answer.high).all()):
-            raise ArtefactError("its answer to a simple question is no number")
+            raise ArtifactError("its answer to a simple question is no number")
 
     def log_minutes(self, matrix: NDArray[np.float32], *, with_distance: bool) -> NDArray[np.float64]:
         """What the trees say, log(minutes), for rows of a feature matrix, float64 (rows,)."""
@@ -378,7 +378,7 @@ class Artefact:
         def run(rows: NDArray[np.float32]) -> NDArray[np.float32]:
             return self._session.run([output], {self._input: rows}, self._options)[0].reshape(-1)
 
-        if len(matrix) < MANY_ROWS:
+        if len(matrix) < PARALLEL_ROWS:
             return run(matrix).astype(np.float64)
         # The session itself has one thread, for sharing one row among several costs more than the row.
         parts = np.array_split(matrix, _cores())
@@ -396,28 +396,28 @@ class Artefact:
             logs = np.empty(len(trips), dtype=np.float64)
             logs[known] = self.log_minutes(matrix[known], with_distance=True)
             logs[~known] = self.log_minutes(matrix[~known], with_distance=False)
-        return np.minimum(np.maximum(np.exp(logs), MINUTES_MIN), MINUTES_MAX)
+        return np.minimum(np.maximum(np.exp(logs), MIN_MINUTES), MAX_MINUTES)
 
-    def predict(self, trips: TripBatch, *, level: float = DEFAULT_LEVEL) -> Predictions:
+    def predict(self, trips: TripBatch, *, level: float = DEFAULT_LEVEL) -> PredictionBatch:
         """Answers with intervals of a level.
 
         Raises:
-            ValueError: a level outside LEVEL_MIN to LEVEL_MAX.
+            ValueError: a level outside MIN_LEVEL to MAX_LEVEL.
         """
-        if not LEVEL_MIN <= level <= LEVEL_MAX:
-            raise ValueError(f"level must be between {LEVEL_MIN} and {LEVEL_MAX}, not {level}")
+        if not MIN_LEVEL <= level <= MAX_LEVEL:
+            raise ValueError(f"level must be between {MIN_LEVEL} and {MAX_LEVEL}, not {level}")
         minutes = self.minutes(trips)
-        groups = interval_group(trips, minutes)
+        groups = interval_groups(trips, minutes)
         low_share, high_share = self._shares(level)
         support = self.tables.support[trips.pickup_zone, trips.dropoff_zone]
         known = trips.distance_miles > 0
-        return Predictions(
+        return PredictionBatch(
             minutes=minutes,
             low=minutes * low_share[groups],
             high=minutes * high_share[groups],
             level=level,
             support=support,
-            extrapolating=(support < EXTRAPOLATING_BELOW) | ~self._fleet_known[trips.fleet],
+            extrapolating=(support < MIN_SUPPORT) | ~self._fleet_known[trips.fleet],
             distance_used_miles=np.where(known, trips.distance_miles, np.float32(np.nan)),
             distance_given=known,
         )
@@ -426,7 +426,7 @@ class Artefact:
         known = self._shares_of_level.get(level)
         if known is None:
             known = self.intervals.shares(level)
-            if len(self._shares_of_level) < MOST_LEVELS:
+            if len(self._shares_of_level) < MAX_CACHED_LEVELS:
                 self._shares_of_level[level] = known
         return known
 
@@ -441,7 +441,7 @@ class Artefact:
         if not ((wanted >= stored[0] - 1e-9) & (wanted <= stored[-1] + 1e-9)).all():
             raise ValueError(f"probabilities must be between {stored[0]:g} and {stored[-1]:g}")
         minutes = self.minutes(trips)
-        groups = interval_group(trips, minutes)
+        groups = interval_groups(trips, minutes)
         logs = np.stack([self.intervals.at(groups, float(p)) for p in wanted], axis=1)
         return minutes[:, None] * np.exp(logs)
 
@@ -456,41 +456,41 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a version's folder.
 
     Raises:
-        ArtefactError: it is missing, unreadable or of another format.
+        ArtifactError: it is missing, unreadable or of another format.
     """
     path = folder / MANIFEST
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
-        raise ArtefactError(f"Model {folder.name} has no {MANIFEST}.") from None
+        raise ArtifactError(f"Model {folder.name} has no {MANIFEST}.") from None
     except ValueError:
-        raise ArtefactError(f"The {MANIFEST} of model {folder.name} is no JSON.") from None
+        raise ArtifactError(f"The {MANIFEST} of model {folder.name} is no JSON.") from None
     found = document.get("format") if isinstance(document, dict) else None
     if found != FORMAT:
-        raise ArtefactError(f"Model {folder.name} has format {found}; this program reads {FORMAT}: train it again.")
+        raise ArtifactError(f"Model {folder.name} has format {found}; this program reads {FORMAT}: train it again.")
     try:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise ArtefactError(f"The {MANIFEST} of model {folder.name} is wrong at {where}.") from None
+        raise ArtifactError(f"The {MANIFEST} of model {folder.name} is wrong at {where}.") from None
     if tuple(manifest.features) != FEATURES:
-        raise ArtefactError(f"Model {folder.name} was made for other features: train it again.")
+        raise ArtifactError(f"Model {folder.name} was made for other features: train it again.")
     return manifest
 
 
-def check_digests(folder: Path, manifest: Manifest) -> None:
+def verify_digests(folder: Path, manifest: Manifest) -> None:
     """Compares every file with the digest that the manifest holds.
 
     Raises:
-        ArtefactError: a file is missing or was altered.
+        ArtifactError: a file is missing or was altered.
     """
     needed = {MODEL, TABLES, INTERVALS}
     absent = needed - set(manifest.files)
     if absent:
-        raise ArtefactError(f"The {MANIFEST} of model {manifest.version} names no {sorted(absent)[0]}.")
+        raise ArtifactError(f"The {MANIFEST} of model {manifest.version} names no {sorted(absent)[0]}.")
     for name, digest in manifest.files.items():
         path = folder / name
         if "/" in name or not path.is_file():
-            raise ArtefactError(f"Model {manifest.version} lacks its file {name}.")
+            raise ArtifactError(f"Model {manifest.version} lacks its file {name}.")
         if sha256(path) != digest:
-            raise ArtefactError(f"File {name} of model {manifest.version} was altered: its digest is wrong.")
+            raise ArtifactError(f"File {name} of model {manifest.version} was altered: its digest is wrong.")

@@ -13,7 +13,7 @@ from logitrack_assets.eta.features import ZONES, TripBatch
 from logitrack_assets.eta.training.fitting import in_months
 
 
-def lookup_minutes(past: DataFrame, months: Sequence[int], asked: TripBatch) -> NDArray[np.float64]:
+def baseline_minutes(past: DataFrame, months: Sequence[int], asked: TripBatch) -> NDArray[np.float64]:
     """Median minutes of past trips of the months (month numbers) for each trip asked about, float64 (len(asked),).
 
     The pair of zones at that hour; where no trip was then, the pair at any hour; where there is none at all, the

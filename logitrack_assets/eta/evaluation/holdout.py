@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logitrack_assets.eta.features import TripBatch
-from logitrack_assets.eta.training.fitting import Trips
+from logitrack_assets.eta.training.fitting import TripDataset
 
-HELD_OUT = "held_out.npz"
+HOLDOUT_FILE = "held_out.npz"
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class Holdout:
     """Equally long arrays; minutes are float64.
 
     judged_zones, judged_distance, lookup: answers that never saw these trips. The second means nothing where the
@@ -29,9 +29,9 @@ class HeldOut:
         Spark computed.
     """
 
-    MOST: ClassVar[int] = 20_000
+    MAX_TRIPS: ClassVar[int] = 20_000
 
-    trips: Trips
+    trips: TripDataset
     judged_zones: NDArray[np.float64]
     judged_distance: NDArray[np.float64]
     lookup: NDArray[np.float64]
@@ -56,9 +56,9 @@ class HeldOut:
             trained_distance=self.trained_distance,
         )
 
-    def take(self, rows: NDArray[np.int64]) -> HeldOut:
+    def take(self, rows: NDArray[np.int64]) -> Holdout:
         """The chosen rows."""
-        return HeldOut(
+        return Holdout(
             self.trips.take(rows),
             self.judged_zones[rows],
             self.judged_distance[rows],
@@ -79,7 +79,7 @@ class HeldOut:
             a["fleet"],
         )
         return cls(
-            Trips(a["row"], batch, a["real"]),
+            TripDataset(a["row"], batch, a["real"]),
             a["judged_zones"],
             a["judged_distance"],
             a["lookup"],

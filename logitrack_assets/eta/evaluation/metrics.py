@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from logitrack_assets.eta.artifact.predictor import (
     HOUR_BANDS,
     LENGTH_BANDS,
-    Errors,
     Intervals,
-    Slice,
-    interval_group,
+    RegressionMetrics,
+    SliceMetrics,
+    interval_groups,
 )
 from logitrack_assets.eta.features import AIRPORTS, FLEETS, TripBatch
 
-SMALL_SLICE = 1_000
+MIN_SLICE_TRIPS = 1_000
 """Trips below which a slice's coverage is mostly noise: its standard error at 80% is then above 1.3 points."""
 
 
-def errors(predicted: NDArray[np.float64], real: NDArray[np.float64]) -> Errors:
+def errors(predicted: NDArray[np.float64], real: NDArray[np.float64]) -> RegressionMetrics:
     """MAE and RMSE in minutes, R², and mean absolute error as a share of the real duration.
 
     Raises:
@@ -31,7 +31,7 @@ def errors(predicted: NDArray[np.float64], real: NDArray[np.float64]) -> Errors:
         raise ValueError("errors need trips")
     miss = predicted - real
     spread = float(np.sum((real - real.mean()) ** 2))
-    return Errors(
+    return RegressionMetrics(
         trips=len(real),
         mae_minutes=float(np.mean(np.abs(miss))),
         rmse_minutes=float(np.sqrt(np.mean(miss**2))),
@@ -41,7 +41,7 @@ def errors(predicted: NDArray[np.float64], real: NDArray[np.float64]) -> Errors:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedTrips:
     """Real trips with answers that never saw them. Minutes throughout; low and high at one level."""
 
     trips: TripBatch
@@ -60,12 +60,12 @@ def interval_bounds(
     trips: TripBatch, predicted: NDArray[np.float64], intervals: Intervals, level: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Low and high minutes around predictions."""
-    groups = interval_group(trips, predicted)
+    groups = interval_groups(trips, predicted)
     low_share, high_share = intervals.shares(level)
     return predicted * low_share[groups], predicted * high_share[groups]
 
 
-def slices(judged: Judged, *, distance_known: bool) -> list[Slice]:
+def slices(judged: EvaluatedTrips, *, distance_known: bool) -> list[SliceMetrics]:
     """Errors, coverage and width by predicted length, hour, airport and fleet; parts that are empty are left out."""
     hour = judged.trips.pickup_at.astype(np.int64) % 86400 // 3600
     airport = np.isin(judged.trips.pickup_zone, AIRPORTS) | np.isin(judged.trips.dropoff_zone, AIRPORTS)
@@ -86,7 +86,7 @@ def slices(judged: Judged, *, distance_known: bool) -> list[Slice]:
     miss = np.abs(judged.predicted - judged.real)
     lookup_miss, width = np.abs(judged.lookup - judged.real), judged.high - judged.low
     return [
-        Slice(
+        SliceMetrics(
             by=by,
             value=value,
             distance_known=distance_known,

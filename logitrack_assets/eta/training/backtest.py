@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
-from logitrack_assets.eta.evaluation.metrics import Errors, errors
+from logitrack_assets.eta.evaluation.metrics import RegressionMetrics, errors
 from logitrack_assets.eta.traffic import Delays, month_name
-from logitrack_assets.eta.training.fitting import Lessons, Trips, features_of, serving_tables, to_minutes
-from logitrack_assets.eta.training.strategy import BACKTEST, Forest, Recipe
+from logitrack_assets.eta.training.fitting import TrainingContext, TripDataset, features_of, serving_tables, to_minutes
+from logitrack_assets.eta.training.strategy import BACKTEST, TrainingStrategy, TreeParameters
 
-ROWS_TO_FIT, ROWS_TO_TEST = 60_000, 30_000
+MAX_FIT_ROWS, MAX_TEST_ROWS = 60_000, 30_000
 """Bounds of one fold's fit: seconds on one core; more rows bring every recipe closer to its best, not past others."""
 
 
@@ -28,13 +28,13 @@ class Fold:
     row: int64, hashes of the trips; predicted: float64 minutes.
     """
 
-    recipe: Recipe
+    recipe: TrainingStrategy
     month: int
     with_distance: bool
     trained_on: int
     row: NDArray[np.int64]
     predicted: NDArray[np.float64]
-    errors: Errors
+    errors: RegressionMetrics
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Backtest:
     """All folds, and the recipe that `choose` took from them."""
 
     folds: list[Fold]
-    chosen: Recipe
+    chosen: TrainingStrategy
     months: list[int]
 
-    def of_chosen(self, month: int, *, with_distance: bool) -> Fold:
+    def chosen_fold(self, month: int, *, with_distance: bool) -> Fold:
         return next(
             fold
             for fold in self.folds
@@ -69,7 +69,15 @@ class Backtest:
         ]
 
 
-def run_fold(sample: Trips, delays: Delays, recipe: Recipe, month: int, *, with_distance: bool, forest: Forest) -> Fold:
+def run_fold(
+    sample: TripDataset,
+    delays: Delays,
+    recipe: TrainingStrategy,
+    month: int,
+    *,
+    with_distance: bool,
+    forest: TreeParameters,
+) -> Fold:
     """Trains a recipe on the sample's months before `month` and answers that month, on one core."""
     import xgboost
 
@@ -78,10 +86,10 @@ def run_fold(sample: Trips, delays: Delays, recipe: Recipe, month: int, *, with_
     usable = ~np.isnan(sample.batch.distance_miles) if with_distance else np.ones(len(sample), dtype=bool)
     # The bound is on all past rows, before the window: a short window must pay for its fewer rows here as it will
     # when the model is trained.
-    bounded = _evenly(np.flatnonzero(usable & (months < month)), ROWS_TO_FIT)
+    bounded = _evenly(np.flatnonzero(usable & (months < month)), MAX_FIT_ROWS)
     past = sample.take(bounded[np.isin(months[bounded], window)])
-    asked = sample.take(_evenly(np.flatnonzero(usable & (months == month)), ROWS_TO_TEST))
-    lessons = Lessons.of(recipe, delays, window)
+    asked = sample.take(_evenly(np.flatnonzero(usable & (months == month)), MAX_TEST_ROWS))
+    lessons = TrainingContext.from_strategy(recipe, delays, window)
     matrix, target = features_of(past, lessons.tables, with_distance=with_distance)
     booster = xgboost.train(
         {**forest.xgboost(), "nthread": 1},
@@ -100,13 +108,13 @@ def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 def backtest(
     session: SparkSession,
-    sample: Trips,
+    sample: TripDataset,
     delays: Delays,
-    recipes: list[Recipe],
+    recipes: list[TrainingStrategy],
     months: list[int],
     *,
     seed: int,
-    forest: Forest = BACKTEST,
+    forest: TreeParameters = BACKTEST,
 ) -> Backtest:
     """Runs every recipe on every month for zones alone, chooses one, and runs the chosen one with distances
     too. A month whose trips carry no distance is left out of the latter.
@@ -123,47 +131,51 @@ def backtest(
     return Backtest(folds, chosen, months)
 
 
-OLDER_FOLD_COUNTS = 0.25
+FOLD_DECAY = 0.25
 """Each fold counts a quarter of the next newer one: what worked last month says most about the next."""
-HOPELESS = 1.25
+MAX_ERROR_RATIO = 1.25
 """A fold lost by more than this factor counts as this much: how badly a recipe did when traffic changed says nothing
 about how it does once it has learned the change."""
-STEADY = 0.02
+STABILITY_MARGIN = 0.02
 """A quicker recipe must be better by this share than a steadier one, or it is taken for luck: two months of the same
 traffic differ by as much."""
 
 
-def choose(recipes: list[Recipe], folds: list[Fold], months: list[int]) -> Recipe:
-    """The first of the recipes, from the steadiest to the quickest, whose score is within STEADY of the best.
+def choose(recipes: list[TrainingStrategy], folds: list[Fold], months: list[int]) -> TrainingStrategy:
+    """The first of the recipes, from the steadiest to the quickest, whose score is within STABILITY_MARGIN of the best.
 
     The score is the weighted mean over months of a recipe's error on a month, as a factor of the smallest there.
     """
     error = {(fold.recipe, fold.month): fold.errors.mae_minutes for fold in folds if not fold.with_distance}
     newest_first = sorted(months, reverse=True)
 
-    def score(recipe: Recipe) -> float:
+    def score(recipe: TrainingStrategy) -> float:
         total = weights = 0.0
         for age, month in enumerate(newest_first):
             best = min(error[other, month] for other in recipes)
-            weight = OLDER_FOLD_COUNTS**age
-            total += weight * min(error[recipe, month] / best, HOPELESS)
+            weight = FOLD_DECAY**age
+            total += weight * min(error[recipe, month] / best, MAX_ERROR_RATIO)
             weights += weight
         return total / weights
 
     scores = {recipe: score(recipe) for recipe in recipes}
     best = min(scores.values())
-    return next(recipe for recipe in recipes if scores[recipe] <= best * (1 + STEADY))
+    return next(recipe for recipe in recipes if scores[recipe] <= best * (1 + STABILITY_MARGIN))
 
 
 def _spread(
-    session: SparkSession, sample: Trips, delays: Delays, jobs: list[tuple[Recipe, int, bool]], forest: Forest
+    session: SparkSession,
+    sample: TripDataset,
+    delays: Delays,
+    jobs: list[tuple[TrainingStrategy, int, bool]],
+    forest: TreeParameters,
 ) -> list[Fold]:
     if not jobs:
         return []
     context = session.sparkContext
     shared = context.broadcast((sample, delays))
 
-    def run(job: tuple[Recipe, int, bool]) -> Fold:
+    def run(job: tuple[TrainingStrategy, int, bool]) -> Fold:
         recipe, month, with_distance = job
         rows, slowness = shared.value
         return run_fold(rows, slowness, recipe, month, with_distance=with_distance, forest=forest)

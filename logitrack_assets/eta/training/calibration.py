@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact.predictor import GROUP_SHAPE, LEVEL_MAX, Intervals, interval_group
+from logitrack_assets.eta.artifact.predictor import GROUP_SHAPE, MAX_LEVEL, Intervals, interval_groups
 from logitrack_assets.eta.features import TripBatch
 
 PROBABILITIES = np.round(np.concatenate([[0.005, 0.01, 0.025], np.arange(0.05, 0.951, 0.025), [0.975, 0.99, 0.995]]), 4)
-LEAST_TRIPS = 300
+MIN_GROUP_TRIPS = 300
 """Trips for a group to have quantiles of its own; with fewer it takes those of a wider group. At 300 the standard
 error of a 10% tail's probability is 1.7 points."""
 
@@ -41,8 +41,8 @@ class Residuals:
     group: NDArray[np.int64]
 
     @classmethod
-    def of(cls, trips: TripBatch, predicted: NDArray[np.float64], real: NDArray[np.float64]) -> Residuals:
-        return cls(np.log(real / predicted), interval_group(trips, predicted))
+    def from_predictions(cls, trips: TripBatch, predicted: NDArray[np.float64], real: NDArray[np.float64]) -> Residuals:
+        return cls(np.log(real / predicted), interval_groups(trips, predicted))
 
     @classmethod
     def joined(cls, parts: list[Residuals]) -> Residuals:
@@ -50,7 +50,7 @@ class Residuals:
 
 
 def calibrate(residuals: Residuals) -> Intervals:
-    """Quantiles by group: its own where it holds LEAST_TRIPS trips, else pooled with ever wider kin that hold few too.
+    """Compute quantiles by group; a group with fewer than MIN_GROUP_TRIPS trips is pooled with ever wider groups.
 
     Raises:
         ValueError: no residuals.
@@ -72,7 +72,7 @@ def calibrate(residuals: Residuals) -> Intervals:
         order = np.argsort(wide, kind="stable")
         names, starts = np.unique(wide[order], return_index=True)
         for name, pooled in zip(names, np.split(values[order], starts[1:]), strict=True):
-            if len(pooled) >= LEAST_TRIPS:
+            if len(pooled) >= MIN_GROUP_TRIPS:
                 row_of_group[(wide_of_group == name) & (row_of_group < 0)] = len(rows)
                 rows.append(_quantiles(pooled))
     if (row_of_group < 0).any():
@@ -89,4 +89,4 @@ def _quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return ordered[np.clip(rank, 0, n - 1).astype(np.int64)]
 
 
-assert PROBABILITIES[0] <= (1 - LEVEL_MAX) / 2  # every level that may be asked for lies between stored ones
+assert PROBABILITIES[0] <= (1 - MAX_LEVEL) / 2  # every level that may be asked for lies between stored ones

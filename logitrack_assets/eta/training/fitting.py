@@ -21,10 +21,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.artifact.predictor import MINUTES_MAX, MINUTES_MIN
+from logitrack_assets.eta.artifact.predictor import MAX_MINUTES, MIN_MINUTES
 from logitrack_assets.eta.features import FEATURES, FLEETS, ZONES, FeatureTables, TripBatch, feature_matrix
 from logitrack_assets.eta.traffic import CELLS, Delays, from_sums, month_name, month_number, sum_delays, without_delays
-from logitrack_assets.eta.training.strategy import Forest, Recipe
+from logitrack_assets.eta.training.strategy import TrainingStrategy, TreeParameters
 
 if TYPE_CHECKING:
     import onnx
@@ -47,7 +47,7 @@ class TrainingError(LogitrackError):
 
 
 @dataclass(frozen=True)
-class Trips:
+class TripDataset:
     """Real trips: what was known when they began, and how long they took.
 
     row: int64, a hash of the trip that tells rows apart and does not change from run to run.
@@ -66,9 +66,9 @@ class Trips:
         """Month numbers of the pickups."""
         return month_number(self.batch.pickup_at)
 
-    def take(self, rows: NDArray[Any] | slice) -> Trips:
+    def take(self, rows: NDArray[Any] | slice) -> TripDataset:
         """The chosen rows."""
-        return Trips(self.row[rows], self.batch.take(rows), self.minutes[rows])
+        return TripDataset(self.row[rows], self.batch.take(rows), self.minutes[rows])
 
 
 def silver_trips(session: SparkSession, folders: Sequence[Path], fleets: Sequence[str] = FLEETS) -> DataFrame:
@@ -87,7 +87,7 @@ def in_months(trips: DataFrame, months: Sequence[int]) -> DataFrame:
     return trips.where(F.date_format("pickup_at", "yyyy-MM").isin(*(month_name(month) for month in months)))
 
 
-def to_trips(batch: pa.RecordBatch | pa.Table) -> Trips:
+def to_trips(batch: pa.RecordBatch | pa.Table) -> TripDataset:
     """Arrow rows of `silver_trips` as arrays."""
 
     def column(name: str) -> pa.Array:
@@ -97,7 +97,7 @@ def to_trips(batch: pa.RecordBatch | pa.Table) -> Trips:
     moments = column("pickup_at").cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(zero_copy_only=False)
     miles = pc.fill_null(column("distance_miles").cast(pa.float32()), float("nan"))
     fleet = pc.index_in(column("fleet").cast(pa.string()), value_set=pa.array(FLEETS)).cast(pa.int8())
-    return Trips(
+    return TripDataset(
         column("row").to_numpy(zero_copy_only=False),
         TripBatch(
             column("pickup_zone").cast(pa.int16()).to_numpy(zero_copy_only=False),
@@ -110,17 +110,17 @@ def to_trips(batch: pa.RecordBatch | pa.Table) -> Trips:
     )
 
 
-def collect_sample(trips: DataFrame, *, rows: int, of: int, seed: int) -> Trips:
-    """At most about `rows` of the `of` trips, chosen by their hash, in the hash's order."""
-    if of > rows:
-        share = int(rows / of * 1_000_000)
+def collect_sample(trips: DataFrame, *, rows: int, total: int, seed: int) -> TripDataset:
+    """At most about `rows` of the `total` trips, chosen by their hash, in the hash's order."""
+    if total > rows:
+        share = int(rows / total * 1_000_000)
         trips = trips.where(F.pmod(F.xxhash64("row", F.lit(seed)), F.lit(1_000_000)) < share)
     sample = to_trips(trips.toArrow())
     return sample.take(np.lexsort((sample.batch.pickup_at.astype(np.int64), sample.row)))
 
 
 @dataclass(frozen=True)
-class Census:
+class TripCounts:
     """What one pass over the trips counts.
 
     trips: by (month number, fleet code).
@@ -134,14 +134,14 @@ class Census:
     def months(self) -> list[int]:
         return sorted({month for month, _ in self.trips})
 
-    def of_month(self, month: int) -> int:
+    def trips_in_month(self, month: int) -> int:
         return sum(count for (at, _), count in self.trips.items() if at == month)
 
     def total(self, months: Sequence[int]) -> int:
-        return sum(self.of_month(month) for month in months)
+        return sum(self.trips_in_month(month) for month in months)
 
 
-def take_census(trips: DataFrame) -> Census:
+def count_trips(trips: DataFrame) -> TripCounts:
     """Counts trips and delays by month, fleet and hour, in one pass."""
 
     def partial(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -178,7 +178,7 @@ def take_census(trips: DataFrame) -> Census:
         raise TrainingError("There are no clean trips to learn from: load months with `logitrack materialize` first.")
     delays = from_sums(sums)
     by_fleet = delays.trips.sum(axis=2).astype(np.int64)
-    return Census(
+    return TripCounts(
         {
             (int(number), fleet): int(by_fleet[index, fleet])
             for index, number in enumerate(delays.months)
@@ -197,7 +197,7 @@ def count_pairs(trips: DataFrame) -> NDArray[np.int32]:
     return support
 
 
-def tables_by_month(recipe: Recipe, delays: Delays, months: Sequence[int]) -> dict[int, FeatureTables]:
+def tables_by_month(recipe: TrainingStrategy, delays: Delays, months: Sequence[int]) -> dict[int, FeatureTables]:
     """The tables that training rows of each month are looked up in: what was known before it."""
     if not recipe.recent:
         same = without_delays()
@@ -205,13 +205,13 @@ def tables_by_month(recipe: Recipe, delays: Delays, months: Sequence[int]) -> di
     return {month: delays.before(month) for month in months}
 
 
-def serving_tables(recipe: Recipe, delays: Delays, through: int) -> FeatureTables:
+def serving_tables(recipe: TrainingStrategy, delays: Delays, through: int) -> FeatureTables:
     """The tables that questions are looked up in after training through a month."""
     return delays.before(through + 1) if recipe.recent else without_delays()
 
 
 def features_of(
-    trips: Trips, tables: dict[int, FeatureTables], *, with_distance: bool
+    trips: TripDataset, tables: dict[int, FeatureTables], *, with_distance: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Feature matrix and target of training rows, each looked up in the tables of its own month.
 
@@ -227,7 +227,7 @@ def features_of(
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingContext:
     """What training rows are given beside themselves, by month number: tables to look features up in, and how much
     a row counts."""
 
@@ -235,16 +235,16 @@ class Lessons:
     weights: dict[int, float]
 
     @classmethod
-    def of(cls, recipe: Recipe, delays: Delays, months: list[int]) -> Lessons:
+    def from_strategy(cls, recipe: TrainingStrategy, delays: Delays, months: list[int]) -> TrainingContext:
         """Those of a recipe's window of months."""
         return cls(tables_by_month(recipe, delays, months), recipe.weights(months))
 
-    def weights_of(self, trips: Trips) -> NDArray[np.float64]:
+    def weights_of(self, trips: TripDataset) -> NDArray[np.float64]:
         months, places = np.unique(trips.month, return_inverse=True)
         return np.array([self.weights[int(month)] for month in months])[places]
 
 
-def training_frame(trips: DataFrame, lessons: Lessons, *, partitions: int, with_distance: bool) -> DataFrame:
+def training_frame(trips: DataFrame, lessons: TrainingContext, *, partitions: int, with_distance: bool) -> DataFrame:
     """Rows for an estimator: a float column a feature, `TARGET` and `WEIGHT`, dealt out to partitions by the rows'
     hash."""
     if with_distance:
@@ -268,7 +268,7 @@ def training_frame(trips: DataFrame, lessons: Lessons, *, partitions: int, with_
 
 
 @dataclass(frozen=True)
-class Trained:
+class FittedModel:
     """One forest: as ONNX, and as the estimator's own way to score a feature matrix (log minutes, float64)."""
 
     onnx: onnx.ModelProto
@@ -281,7 +281,9 @@ def cores(session: SparkSession) -> int:
     return max(context.defaultParallelism // int(context.getConf().get("spark.task.cpus") or "1"), 1)
 
 
-def fit(trips: DataFrame, lessons: Lessons, forest: Forest, *, with_distance: bool, workers: int) -> Trained:
+def fit(
+    trips: DataFrame, lessons: TrainingContext, forest: TreeParameters, *, with_distance: bool, workers: int
+) -> FittedModel:
     """Trains one forest on so many tasks at once; where `with_distance`, on the trips whose distance is known.
 
     Raises:
@@ -291,12 +293,12 @@ def fit(trips: DataFrame, lessons: Lessons, forest: Forest, *, with_distance: bo
     return _fit_gbt(frame, forest) if forest.estimator == "gbt" else _fit_xgboost(frame, forest, workers)
 
 
-def fit_both(trips: DataFrame, lessons: Lessons, forest: Forest) -> tuple[Trained, Trained]:
+def fit_variants(trips: DataFrame, lessons: TrainingContext, forest: TreeParameters) -> tuple[FittedModel, FittedModel]:
     """The forest for zones alone and the one with distances, side by side, each on half of Spark's cores: workers of
     one forest wait for each other at every level of every tree, those of two forests do not."""
     workers = max(cores(trips.sparkSession) // 2, 1)
 
-    def one(with_distance: bool) -> Trained:
+    def one(with_distance: bool) -> FittedModel:
         return fit(trips, lessons, forest, with_distance=with_distance, workers=workers)
 
     with ThreadPoolExecutor(2) as threads:
@@ -304,7 +306,7 @@ def fit_both(trips: DataFrame, lessons: Lessons, forest: Forest) -> tuple[Traine
         return zones.result(), distance.result()
 
 
-def _fit_xgboost(frame: DataFrame, forest: Forest, workers: int) -> Trained:
+def _fit_xgboost(frame: DataFrame, forest: TreeParameters, workers: int) -> FittedModel:
     import xgboost
     from xgboost.spark import SparkXGBRegressor
 
@@ -331,10 +333,10 @@ def _fit_xgboost(frame: DataFrame, forest: Forest, workers: int) -> Trained:
     def score(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         return booster.predict(xgboost.DMatrix(matrix, nthread=1)).astype(np.float64)
 
-    return Trained(from_booster(booster), score)
+    return FittedModel(from_booster(booster), score)
 
 
-def _fit_gbt(frame: DataFrame, forest: Forest) -> Trained:
+def _fit_gbt(frame: DataFrame, forest: TreeParameters) -> FittedModel:
     from pyspark.ml.feature import VectorAssembler
     from pyspark.ml.regression import GBTRegressor
 
@@ -369,15 +371,15 @@ def _fit_gbt(frame: DataFrame, forest: Forest) -> Trained:
         logs[answers["n"].to_numpy()] = answers["prediction"].to_numpy()
         return logs
 
-    return Trained(from_spark_gbt(model), score)
+    return FittedModel(from_spark_gbt(model), score)
 
 
 def to_minutes(log_minutes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Minutes as they are answered, from what trees say."""
-    return np.clip(np.exp(log_minutes), MINUTES_MIN, MINUTES_MAX)
+    return np.clip(np.exp(log_minutes), MIN_MINUTES, MAX_MINUTES)
 
 
-def spark_features(trips: DataFrame, wanted: Trips, tables: FeatureTables) -> NDArray[np.float32]:
+def spark_features(trips: DataFrame, wanted: TripDataset, tables: FeatureTables) -> NDArray[np.float32]:
     """Features of the wanted trips, computed where training computes them: in Spark's workers, from silver rows.
 
     Returns float32 (len(wanted), len(FEATURES)) in the order of `wanted`, which came from the same frame.

@@ -19,7 +19,7 @@ INPUT = "features"
 _OPSET = [helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 1)]
 
 
-def one_graph(zones: onnx.ModelProto, distance: onnx.ModelProto) -> onnx.ModelProto:
+def merge_graphs(zones: onnx.ModelProto, distance: onnx.ModelProto) -> onnx.ModelProto:
     """Joins two converted forests, each a single tree ensemble, into one graph with two outputs."""
     nodes = [
         _ensemble(zones, output=ZONES_OUTPUT),

@@ -28,56 +28,63 @@ from logitrack_assets.eta.artifact.predictor import (
     DEFAULT_LEVEL,
     FORMAT,
     INTERVALS,
-    LEVEL_MAX,
-    LEVEL_MIN,
+    MAX_LEVEL,
+    MIN_LEVEL,
     MODEL,
     REFERENCE,
     TABLES,
     Intervals,
     Manifest,
-    Metrics,
-    Month,
+    ModelMetrics,
     Tables,
+    TrainingMonth,
 )
-from logitrack_assets.eta.evaluation.baseline import lookup_minutes
-from logitrack_assets.eta.evaluation.holdout import HELD_OUT, HeldOut
-from logitrack_assets.eta.evaluation.metrics import Judged, errors, interval_bounds, slices
+from logitrack_assets.eta.evaluation.baseline import baseline_minutes
+from logitrack_assets.eta.evaluation.holdout import HOLDOUT_FILE, Holdout
+from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips, errors, interval_bounds, slices
 from logitrack_assets.eta.features import FEATURES, FLEETS
 from logitrack_assets.eta.model_card import card
-from logitrack_assets.eta.registry import ModelStore, write_manifest
+from logitrack_assets.eta.registry import ModelRegistry, write_manifest
 from logitrack_assets.eta.traffic import Delays, month_name
 from logitrack_assets.eta.training.backtest import Backtest, backtest
 from logitrack_assets.eta.training.calibration import Residuals, calibrate
 from logitrack_assets.eta.training.fitting import (
-    Lessons,
-    Trained,
+    FittedModel,
+    TrainingContext,
     TrainingError,
-    Trips,
+    TripDataset,
     collect_sample,
     count_pairs,
-    fit_both,
+    count_trips,
+    fit_variants,
     in_months,
     serving_tables,
     silver_trips,
     spark_features,
-    take_census,
     to_minutes,
 )
-from logitrack_assets.eta.training.onnx_export import one_graph
-from logitrack_assets.eta.training.strategy import GBT, RECIPES, Estimator, Forest, Recipe, distinct
+from logitrack_assets.eta.training.onnx_export import merge_graphs
+from logitrack_assets.eta.training.strategy import (
+    GBT,
+    STRATEGIES,
+    Estimator,
+    TrainingStrategy,
+    TreeParameters,
+    distinct,
+)
 from logitrack_assets.lake import Lake
 
-LEAST_TRAINING_TRIPS = 2_000
+MIN_TRAINING_TRIPS = 2_000
 """With fewer trips than this the lookup by pair and hour knows almost no pair, and neither would trees."""
-LEAST_JUDGING_TRIPS = 300
+MIN_EVALUATION_TRIPS = 300
 """With fewer the newest month cannot tell a good model from a bad one: the standard error of its MAE is above 5%."""
-JUDGED_TRIPS = 60_000
+MAX_EVALUATION_TRIPS = 60_000
 """Trips of the newest month that are answered; the standard error of their MAE is below 0.6%."""
-BACKTEST_TRIPS = 300_000
+MAX_BACKTEST_TRIPS = 300_000
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainingOptions:
     """What a person may choose. window: newest months looked at, None for all."""
 
     estimator: Estimator = "xgboost"
@@ -93,16 +100,16 @@ class Candidate:
 
     manifest: Manifest
     backtest: Backtest
-    zones: Judged
-    distance: Judged
+    zones: EvaluatedTrips
+    distance: EvaluatedTrips
     seconds: dict[str, float]
 
 
 def build(
     session: SparkSession,
     lake: Lake,
-    models: ModelStore,
-    options: Options = Options(),
+    models: ModelRegistry,
+    options: TrainingOptions = TrainingOptions(),
     *,
     say: Callable[[str], None] = lambda text: None,
 ) -> Candidate:
@@ -118,36 +125,38 @@ def build(
     if not names:
         raise TrainingError("There are no clean trips to learn from: run `logitrack materialize --months …` first.")
     trips = silver_trips(session, [lake.silver(name) for name in names])
-    census = take_census(trips)
+    census = count_trips(trips)
     months = census.months
-    _require_enough(months, census.total(months[:-1]), census.of_month(months[-1]))
+    _require_enough(months, census.total(months[:-1]), census.trips_in_month(months[-1]))
     newest, past = months[-1], months[:-1]
     laps.done("counting", f"{census.total(months):,} trips of {len(months)} months")
 
-    sample = collect_sample(trips, rows=BACKTEST_TRIPS, of=census.total(months), seed=options.seed)
-    judged_months = [month for month in past[1:] if census.of_month(month) >= LEAST_JUDGING_TRIPS]
+    sample = collect_sample(trips, rows=MAX_BACKTEST_TRIPS, total=census.total(months), seed=options.seed)
+    judged_months = [month for month in past[1:] if census.trips_in_month(month) >= MIN_EVALUATION_TRIPS]
     fold_months = (
         [*judged_months[len(judged_months) - (options.folds - 1) :], newest] if options.folds > 1 else [newest]
     )
-    tested = backtest(session, sample, census.delays, distinct(RECIPES, len(past)), fold_months, seed=options.seed)
+    tested = backtest(session, sample, census.delays, distinct(STRATEGIES, len(past)), fold_months, seed=options.seed)
     recipe = tested.chosen
     laps.done("backtest", f"chose '{recipe.name}' of {len(tested.folds)} folds")
 
-    forest = replace(GBT if options.estimator == "gbt" else Forest(), seed=options.seed)
+    forest = replace(GBT if options.estimator == "gbt" else TreeParameters(), seed=options.seed)
     forest = replace(forest, trees=options.trees or forest.trees)
     twin = _train(trips, recipe, past, census.delays, forest)
     asked_frame = in_months(trips, [newest])
-    asked = collect_sample(asked_frame, rows=JUDGED_TRIPS, of=census.of_month(newest), seed=options.seed)
+    asked = collect_sample(
+        asked_frame, rows=MAX_EVALUATION_TRIPS, total=census.trips_in_month(newest), seed=options.seed
+    )
     before = serving_tables(recipe, census.delays, past[-1])
-    if np.isfinite(asked.batch.distance_miles).sum() < LEAST_JUDGING_TRIPS:
+    if np.isfinite(asked.batch.distance_miles).sum() < MIN_EVALUATION_TRIPS:
         raise TrainingError(f"Too few trips of {month_name(newest)} carry a distance to judge answers that use one.")
     zones_minutes, distance_minutes = _answer(twin, spark_features(asked_frame, asked, before))
     laps.done("judging", f"{len(asked):,} trips of {month_name(newest)}")
-    lookup = lookup_minutes(trips, past, asked.batch)
+    lookup = baseline_minutes(trips, past, asked.batch)
     laps.done("lookup", f"MAE {errors(lookup, asked.minutes).mae_minutes:.2f} minutes")
 
     last = _residuals(asked, zones_minutes, distance_minutes)
-    doubt = _Doubt.of(
+    doubt = _Doubt.from_folds(
         _fold_residuals(tested, sample, asked, zones_minutes, distance_minutes),
         asked,
         zones_minutes,
@@ -158,7 +167,7 @@ def build(
     zones = _judged(asked, zones_minutes, lookup, doubt.judging, unseen, with_distance=False)
     distance = _judged(asked, distance_minutes, lookup, doubt.judging, unseen, with_distance=True)
     known = ~np.isnan(asked.batch.distance_miles)
-    metrics = Metrics(
+    metrics = ModelMetrics(
         zones=errors(zones_minutes, asked.minutes),
         distance=errors(distance_minutes[known], asked.minutes[known]),
         lookup=errors(lookup, asked.minutes),
@@ -177,17 +186,19 @@ def build(
     published = _train(trips, recipe, months, census.delays, forest)
     tables = serving_tables(recipe, census.delays, newest)
     support = count_pairs(trips)
-    held_out = asked.take(slice(0, HeldOut.MOST))
+    held_out = asked.take(slice(0, Holdout.MAX_TRIPS))
     trained_zones, trained_distance = _answer(published, spark_features(asked_frame, held_out, tables))
     laps.done("training", f"{forest.estimator}, {forest.trees} trees, {', '.join(_span(recipe.months(months)))}")
 
     fleets = sorted({FLEETS[fleet] for _, fleet in census.trips}, key=FLEETS.index)
     training = [
-        Month(month=month_name(month), fleet=FLEETS[fleet], trips=count, bronze_sha256=_digest(lake, month, fleet))
+        TrainingMonth(
+            month=month_name(month), fleet=FLEETS[fleet], trips=count, bronze_sha256=_digest(lake, month, fleet)
+        )
         for (month, fleet), count in sorted(census.trips.items())
         if month in recipe.months(months)
     ]
-    graph = one_graph(published[0].onnx, published[1].onnx)
+    graph = merge_graphs(published[0].onnx, published[1].onnx)
     model_bytes = graph.SerializeToString(deterministic=True)
     created = datetime.now(UTC).replace(microsecond=0)
     version = models.new_version(hashlib.sha256(model_bytes + created.isoformat().encode()).hexdigest(), at=created)
@@ -195,15 +206,15 @@ def build(
         (folder / MODEL).write_bytes(model_bytes)
         Tables(tables, support).save(folder / TABLES)
         intervals.save(folder / INTERVALS)
-        drift.Reference.of(sample, census, metrics).save(folder / REFERENCE)
-        HeldOut(
+        drift.Reference.from_training(sample, census, metrics).save(folder / REFERENCE)
+        Holdout(
             held_out,
             zones_minutes[: len(held_out)],
             distance_minutes[: len(held_out)],
             lookup[: len(held_out)],
             trained_zones,
             trained_distance,
-        ).save(folder / HELD_OUT)
+        ).save(folder / HOLDOUT_FILE)
         manifest = Manifest(
             format=FORMAT,
             version=version,
@@ -226,7 +237,7 @@ def build(
             trained_through=month_name(newest),
             judged_on=[month_name(newest)],
             metrics=metrics,
-            levels=[LEVEL_MIN, LEVEL_MAX],
+            levels=[MIN_LEVEL, MAX_LEVEL],
             libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
             files={},
         )
@@ -245,44 +256,44 @@ def _require_enough(months: Sequence[int], past_trips: int, newest_trips: int) -
             f"One month of trips ({month_name(months[0])}) is too little: a model is judged on a month after those it "
             "learned from. Load another month."
         )
-    if past_trips < LEAST_TRAINING_TRIPS:
+    if past_trips < MIN_TRAINING_TRIPS:
         raise TrainingError(
             f"Too few trips to train: {past_trips:,} in {len(months) - 1} months before the newest; "
-            f"at least {LEAST_TRAINING_TRIPS:,} are needed. Load more months."
+            f"at least {MIN_TRAINING_TRIPS:,} are needed. Load more months."
         )
-    if newest_trips < LEAST_JUDGING_TRIPS:  # and nothing but a short or broken month has so few
+    if newest_trips < MIN_EVALUATION_TRIPS:  # and nothing but a short or broken month has so few
         raise TrainingError(
             f"Too few trips to judge a model: {newest_trips:,} in {month_name(months[-1])}; "
-            f"at least {LEAST_JUDGING_TRIPS:,} are needed."
+            f"at least {MIN_EVALUATION_TRIPS:,} are needed."
         )
 
 
 def _train(
-    trips: DataFrame, recipe: Recipe, months: list[int], delays: Delays, forest: Forest
-) -> tuple[Trained, Trained]:
+    trips: DataFrame, recipe: TrainingStrategy, months: list[int], delays: Delays, forest: TreeParameters
+) -> tuple[FittedModel, FittedModel]:
     window = recipe.months(months)
-    return fit_both(in_months(trips, window), Lessons.of(recipe, delays, window), forest)
+    return fit_variants(in_months(trips, window), TrainingContext.from_strategy(recipe, delays, window), forest)
 
 
 def _answer(
-    forests: tuple[Trained, Trained], matrix: NDArray[np.float32]
+    forests: tuple[FittedModel, FittedModel], matrix: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Minutes for zones alone and with distances, by the estimators' own scoring."""
     return to_minutes(forests[0].score(matrix)), to_minutes(forests[1].score(matrix))
 
 
-def _residuals(asked: Trips, zones: NDArray[np.float64], distance: NDArray[np.float64]) -> Residuals:
+def _residuals(asked: TripDataset, zones: NDArray[np.float64], distance: NDArray[np.float64]) -> Residuals:
     known = ~np.isnan(asked.batch.distance_miles)
     return Residuals.joined(
         [
-            Residuals.of(asked.batch.without_distance(), zones, asked.minutes),
-            Residuals.of(asked.batch.take(known), distance[known], asked.minutes[known]),
+            Residuals.from_predictions(asked.batch.without_distance(), zones, asked.minutes),
+            Residuals.from_predictions(asked.batch.take(known), distance[known], asked.minutes[known]),
         ]
     )
 
 
 def _fold_residuals(
-    tested: Backtest, sample: Trips, asked: Trips, zones: NDArray[np.float64], distance: NDArray[np.float64]
+    tested: Backtest, sample: TripDataset, asked: TripDataset, zones: NDArray[np.float64], distance: NDArray[np.float64]
 ) -> dict[int, Residuals]:
     """What the chosen recipe missed in each fold but the newest month's, which the judged model answers better.
 
@@ -291,7 +302,7 @@ def _fold_residuals(
     """
     place = {int(row): index for index, row in enumerate(sample.row)}
 
-    def answered(month: int, *, with_distance: bool) -> tuple[Trips, NDArray[np.float64]] | None:
+    def answered(month: int, *, with_distance: bool) -> tuple[TripDataset, NDArray[np.float64]] | None:
         for fold in tested.folds:
             if (fold.recipe, fold.month, fold.with_distance) == (tested.chosen, month, with_distance):
                 return sample.take(np.array([place[int(row)] for row in fold.row], dtype=np.int64)), fold.predicted
@@ -311,13 +322,13 @@ def _fold_residuals(
             fold = answered(month, with_distance=with_distance)
             if fold is not None:
                 batch = fold[0].batch if with_distance else fold[0].batch.without_distance()
-                missed = Residuals.of(batch, fold[1], fold[0].minutes)
+                missed = Residuals.from_predictions(batch, fold[1], fold[0].minutes)
                 parts.append(Residuals(missed.log_ratio * factor, missed.group))
         found[month] = Residuals.joined(parts)
     return found
 
 
-FORWARD_MISS = 0.03
+MAX_FORWARD_COVERAGE_ERROR = 0.03
 """How far the coverage of intervals from earlier months may lie from the level on the newest month, before those
 months are taken to say nothing about today's doubt."""
 
@@ -337,10 +348,10 @@ class _Doubt:
     months: list[str]
 
     @classmethod
-    def of(
+    def from_folds(
         cls,
         folds: dict[int, Residuals],
-        asked: Trips,
+        asked: TripDataset,
         zones: NDArray[np.float64],
         distance: NDArray[np.float64],
         newest: int,
@@ -354,21 +365,21 @@ class _Doubt:
             float(_judged(asked, minutes, minutes, before, everything, with_distance=known).covered.mean())
             for minutes, known in ((zones, False), (distance, True))
         )
-        if max(abs(covered - DEFAULT_LEVEL) for covered in forward) > FORWARD_MISS:
+        if max(abs(covered - DEFAULT_LEVEL) for covered in forward) > MAX_FORWARD_COVERAGE_ERROR:
             earlier = []
         months = [month_name(month) for month in (folds if earlier else {})] + [month_name(newest)]
         return cls(earlier, calibrate(Residuals.joined([*earlier, seen])), (forward[0], forward[1]), months)
 
 
 def _judged(
-    asked: Trips,
+    asked: TripDataset,
     predicted: NDArray[np.float64],
     lookup: NDArray[np.float64],
     intervals: Intervals,
     rows: slice,
     *,
     with_distance: bool,
-) -> Judged:
+) -> EvaluatedTrips:
     """The chosen rows, those of known distance where `with_distance`, with their intervals."""
     chosen = np.zeros(len(asked), dtype=bool)
     chosen[rows] = True
@@ -376,7 +387,7 @@ def _judged(
         chosen &= ~np.isnan(asked.batch.distance_miles)
     trips = asked.batch.take(chosen) if with_distance else asked.batch.without_distance().take(chosen)
     low, high = interval_bounds(trips, predicted[chosen], intervals, DEFAULT_LEVEL)
-    return Judged(trips, asked.minutes[chosen], predicted[chosen], lookup[chosen], low, high)
+    return EvaluatedTrips(trips, asked.minutes[chosen], predicted[chosen], lookup[chosen], low, high)
 
 
 def _digest(lake: Lake, month: int, fleet: int) -> str | None:

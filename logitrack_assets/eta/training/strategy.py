@@ -9,14 +9,14 @@ Estimator = Literal["xgboost", "gbt"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingStrategy:
     """What the trees are given.
 
     name: how tables and plots call it.
     recent: whether trees are told how slow the newest month was. Follows a change of traffic within a month; costs a
         little where nothing changes.
     window: newest months to learn from; None takes all.
-    half_life: months after which a trip counts half, down to OLD_MONTHS_COUNT; None lets all count alike.
+    half_life: months after which a trip counts half, down to MIN_WEIGHT; None lets all count alike.
     """
 
     name: str
@@ -32,31 +32,31 @@ class Recipe:
         """How much a trip of each of the months (month numbers, ascending) counts."""
         if self.half_life is None:
             return dict.fromkeys(months, 1.0)
-        return {month: OLD_MONTHS_COUNT + 0.5 ** ((months[-1] - month) / self.half_life) for month in months}
+        return {month: MIN_WEIGHT + 0.5 ** ((months[-1] - month) / self.half_life) for month in months}
 
 
-OLD_MONTHS_COUNT = 0.1
+MIN_WEIGHT = 0.1
 
-RECIPES = (
-    Recipe("all months", recent=False),
-    Recipe("12 months", recent=False, window=12),
-    Recipe("18 months, newest count most, recent delays", recent=True, window=18, half_life=1.0),
-    Recipe("6 months, recent delays", recent=True, window=6),
+STRATEGIES = (
+    TrainingStrategy("all months", recent=False),
+    TrainingStrategy("12 months", recent=False, window=12),
+    TrainingStrategy("18 months, newest count most, recent delays", recent=True, window=18, half_life=1.0),
+    TrainingStrategy("6 months, recent delays", recent=True, window=6),
 )
 """From the steadiest to the quickest. In calm months the first two are best by about 2%; after the change of spring
 2020 the last is the first to follow, and the third is better from the second month of the new traffic on."""
 
 
-def distinct(recipes: tuple[Recipe, ...], months: int) -> list[Recipe]:
+def distinct(recipes: tuple[TrainingStrategy, ...], months: int) -> list[TrainingStrategy]:
     """The recipes that differ when so many months are there: the first of those with the same rows and tables."""
-    seen: dict[tuple[bool, int, float | None], Recipe] = {}
+    seen: dict[tuple[bool, int, float | None], TrainingStrategy] = {}
     for recipe in recipes:
         seen.setdefault((recipe.recent, min(recipe.window or months, months), recipe.half_life), recipe)
     return list(seen.values())
 
 
 @dataclass(frozen=True)
-class Forest:
+class TreeParameters:
     """Size and pace of the trees. Squared error on log minutes: within 1% of absolute error in every trial on these
     trips, three times as fast, and its error in minutes is the one that is judged. 300 trees of depth 8 were no more
     exact on 0.2 to 0.5 million trips and less so on 1.8; they take a third longer to answer."""
@@ -87,8 +87,8 @@ class Forest:
         return asdict(self)
 
 
-GBT = Forest(estimator="gbt", trees=60, depth=7, learning_rate=0.15, subsample=0.8, columns_by_tree=0.7)
+GBT = TreeParameters(estimator="gbt", trees=60, depth=7, learning_rate=0.15, subsample=0.8, columns_by_tree=0.7)
 """MLlib's trees grow level by level on every node at once, and slowly: fewer and shallower ones."""
 
-BACKTEST = Forest(trees=120, depth=7, learning_rate=0.12)
+BACKTEST = TreeParameters(trees=120, depth=7, learning_rate=0.12)
 """Enough to tell recipes apart; their errors are a few percent above the full forests'."""

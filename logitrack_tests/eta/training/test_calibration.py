@@ -15,7 +15,7 @@ def rides(count: int, seed: int):
     """Rides whose doubt depends on the hour, and is skewed as real delays are."""
     random = np.random.default_rng(seed)
     moments = np.datetime64("2019-06-03", "s") + random.integers(0, 86400, count).astype("timedelta64[s]")
-    trips = TripBatch.of(random.integers(1, 264, count), random.integers(1, 264, count), moments)
+    trips = TripBatch.from_columns(random.integers(1, 264, count), random.integers(1, 264, count), moments)
     predicted = np.exp(random.normal(2.5, 0.6, count)).clip(2, 90)
     night = moments.astype(np.int64) % 86400 < 6 * 3600
     noise = (random.gamma(4, 0.05, count) - 0.1836) * np.where(night, 0.4, 1.0)  # 0.1836 is the median
@@ -25,7 +25,7 @@ def rides(count: int, seed: int):
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
 def test_coverage_on_new_rides_is_the_level_overall_and_by_hour(level):
     trips, predicted, real = rides(30_000, seed=1)
-    intervals = calibrate(Residuals.of(trips, predicted, real))
+    intervals = calibrate(Residuals.from_predictions(trips, predicted, real))
     trips, predicted, real = rides(30_000, seed=2)
     low, high = interval_bounds(trips, predicted, intervals, level)
     covered = (low <= real) & (real <= high)
@@ -38,7 +38,7 @@ def test_coverage_on_new_rides_is_the_level_overall_and_by_hour(level):
 
 def test_few_rides_share_the_quantiles_of_a_wider_group():
     trips, predicted, real = rides(250, seed=3)
-    intervals = calibrate(Residuals.of(trips, predicted, real))
+    intervals = calibrate(Residuals.from_predictions(trips, predicted, real))
     assert len(intervals.quantiles) == 1
     assert (intervals.row_of_group == 0).all()
 
@@ -50,7 +50,7 @@ def test_no_rides_is_an_error():
 
 def test_intervals_survive_the_disk(tmp_path):
     trips, predicted, real = rides(5_000, seed=4)
-    intervals = calibrate(Residuals.of(trips, predicted, real))
+    intervals = calibrate(Residuals.from_predictions(trips, predicted, real))
     intervals.save(tmp_path / "intervals.json")
     read = Intervals.load(tmp_path / "intervals.json")
     groups = np.arange(len(read.row_of_group))

@@ -9,9 +9,9 @@ import pytest
 from logitrack_assets.eta.artifact.predictor import DISTANCE_OUTPUT, ZONES_OUTPUT
 from logitrack_assets.eta.features import FEATURES
 from logitrack_assets.eta.traffic import without_delays
-from logitrack_assets.eta.training.fitting import Lessons, features_of, fit_both, silver_trips, take_census
-from logitrack_assets.eta.training.onnx_export import constant_forest, one_graph
-from logitrack_assets.eta.training.strategy import Forest
+from logitrack_assets.eta.training.fitting import TrainingContext, count_trips, features_of, fit_variants, silver_trips
+from logitrack_assets.eta.training.onnx_export import constant_forest, merge_graphs
+from logitrack_assets.eta.training.strategy import TreeParameters
 from logitrack_tests.eta.examples import some_trips, write_silver
 
 
@@ -24,11 +24,11 @@ def silver(tmp_path_factory, spark):
 
 @pytest.mark.parametrize("estimator", ["xgboost", "gbt"])
 def test_onnx_says_what_the_estimator_said(silver, estimator):
-    month = take_census(silver).months[0]
-    lessons = Lessons({month: without_delays()}, {month: 1.0})
-    forest = Forest(estimator=estimator, trees=8, depth=4)
-    zones, distance = fit_both(silver, lessons, forest)
-    session = onnxruntime.InferenceSession(one_graph(zones.onnx, distance.onnx).SerializeToString())
+    month = count_trips(silver).months[0]
+    lessons = TrainingContext({month: without_delays()}, {month: 1.0})
+    forest = TreeParameters(estimator=estimator, trees=8, depth=4)
+    zones, distance = fit_variants(silver, lessons, forest)
+    session = onnxruntime.InferenceSession(merge_graphs(zones.onnx, distance.onnx).SerializeToString())
     for trained, output, known in ((zones, ZONES_OUTPUT, False), (distance, DISTANCE_OUTPUT, True)):
         asked = some_trips(500, seed=9, month="2019-05")
         matrix, target = features_of(asked, lessons.tables, with_distance=known)
@@ -39,8 +39,10 @@ def test_onnx_says_what_the_estimator_said(silver, estimator):
 
 
 def test_trees_for_zones_alone_never_look_at_a_distance(silver):
-    month = take_census(silver).months[0]
-    zones, _ = fit_both(silver, Lessons({month: without_delays()}, {month: 1.0}), Forest(trees=8, depth=4))
+    month = count_trips(silver).months[0]
+    zones, _ = fit_variants(
+        silver, TrainingContext({month: without_delays()}, {month: 1.0}), TreeParameters(trees=8, depth=4)
+    )
     attributes = {attribute.name: attribute for attribute in zones.onnx.graph.node[0].attribute}
     used = {
         FEATURES[index]
@@ -52,11 +54,11 @@ def test_trees_for_zones_alone_never_look_at_a_distance(silver):
 
 
 def test_the_same_rows_and_seed_give_the_same_trees(silver):
-    month = take_census(silver).months[0]
-    lessons = Lessons({month: without_delays()}, {month: 1.0})
-    forest = Forest(trees=6, depth=4, seed=7)
-    one, again = (fit_both(silver, lessons, forest) for _ in range(2))
-    other = fit_both(silver.repartition(3), lessons, Forest(trees=6, depth=4, seed=8))
+    month = count_trips(silver).months[0]
+    lessons = TrainingContext({month: without_delays()}, {month: 1.0})
+    forest = TreeParameters(trees=6, depth=4, seed=7)
+    one, again = (fit_variants(silver, lessons, forest) for _ in range(2))
+    other = fit_variants(silver.repartition(3), lessons, TreeParameters(trees=6, depth=4, seed=8))
     for a, b in zip(one, again, strict=True):
         assert a.onnx.graph.node == b.onnx.graph.node
     assert one[0].onnx.graph.node != other[0].onnx.graph.node
@@ -66,4 +68,4 @@ def test_one_graph_refuses_what_is_no_forest():
     model = constant_forest(1.0)
     model.graph.node[0].op_type = "Identity"
     with pytest.raises(ValueError, match="expected one tree ensemble"):
-        one_graph(model, constant_forest(1.0))
+        merge_graphs(model, constant_forest(1.0))

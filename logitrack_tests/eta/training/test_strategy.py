@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from logitrack_assets.eta.training.backtest import Fold, choose
-from logitrack_assets.eta.training.strategy import RECIPES, Recipe, distinct
+from logitrack_assets.eta.training.strategy import STRATEGIES, TrainingStrategy, distinct
 from logitrack_tests.eta.examples import FACTS
 
-STEADY, _, WEIGHTED, QUICK = RECIPES
+STEADY, _, WEIGHTED, QUICK = STRATEGIES
 
 
-def folds(errors: dict[Recipe, list[float]]) -> list[Fold]:
+def folds(errors: dict[TrainingStrategy, list[float]]) -> list[Fold]:
     """Folds of months 0, 1, 2 … with these errors."""
     none = np.array([])
     return [
@@ -25,8 +25,14 @@ def folds(errors: dict[Recipe, list[float]]) -> list[Fold]:
 @pytest.mark.parametrize(
     ("errors", "chosen"),
     [
-        ({STEADY: [3.48, 3.55, 3.76], QUICK: [3.50, 3.66, 3.71]}, STEADY),  # calm: better by luck is not enough
-        ({STEADY: [3.30, 3.36, 5.43], QUICK: [3.40, 3.52, 3.01]}, QUICK),  # the first month of another traffic
+        (
+            {STEADY: [3.48, 3.55, 3.76], QUICK: [3.50, 3.66, 3.71]},
+            STEADY,
+        ),  # calm: better by luck is not enough
+        (
+            {STEADY: [3.30, 3.36, 5.43], QUICK: [3.40, 3.52, 3.01]},
+            QUICK,
+        ),  # the first month of another traffic
         # later: having lost the month of the change does not weigh against who does better since
         ({STEADY: [5.4, 5.0, 4.1], WEIGHTED: [4.87, 2.90, 3.05], QUICK: [2.83, 3.00, 3.12]}, WEIGHTED),
     ],
@@ -36,9 +42,9 @@ def test_the_choice_follows_traffic_and_not_luck(errors, chosen):
 
 
 def test_recipes_that_would_be_the_same_are_run_once():
-    assert distinct(RECIPES, 5) == [STEADY, WEIGHTED, QUICK]
-    assert distinct(RECIPES, 12) == [STEADY, WEIGHTED, QUICK]
-    assert distinct(RECIPES, 30) == list(RECIPES)
+    assert distinct(STRATEGIES, 5) == [STEADY, WEIGHTED, QUICK]
+    assert distinct(STRATEGIES, 12) == [STEADY, WEIGHTED, QUICK]
+    assert distinct(STRATEGIES, 30) == list(STRATEGIES)
 
 
 def test_old_months_count_less_where_the_newest_count_most():

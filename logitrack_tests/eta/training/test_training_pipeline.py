@@ -10,10 +10,10 @@ from dagster import AssetKey, DagsterInstance, materialize
 
 from logitrack_assets.eta.assets import assets
 from logitrack_assets.eta.checks import checks
-from logitrack_assets.eta.evaluation.gates import VERDICTS
-from logitrack_assets.eta.registry import ModelStore
-from logitrack_assets.eta.training.fitting import TrainingError, Trips
-from logitrack_assets.eta.training.pipeline import Options, build
+from logitrack_assets.eta.evaluation.gates import GATES
+from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.training.fitting import TrainingError, TripDataset
+from logitrack_assets.eta.training.pipeline import TrainingOptions, build
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import get_settings
 from logitrack_assets.spark import SparkResource
@@ -50,13 +50,13 @@ def line(tmp_path_factory, spark):
 def test_a_candidate_becomes_champion(line):
     home, _, result = line
     assert result.success
-    models = ModelStore(home / "models")
+    models = ModelRegistry(home / "models")
     champion = models.champion()
     assert champion is not None
     assert [champion.version] == models.versions()
     assert "checks passed" in champion.reason
     checked = {evaluation.check_name for evaluation in result.get_asset_check_evaluations()}
-    assert checked >= set(VERDICTS)
+    assert checked >= set(GATES)
     manifest = models.manifest(champion.version)
     assert manifest.training_months == list(MONTHS)
     assert manifest.trained_through == "2019-05"
@@ -76,9 +76,9 @@ def test_a_person_sees_metrics_plots_card_and_backtest(line):
 @pytest.mark.long
 def test_the_same_months_and_seed_give_the_same_predictions(line, spark):
     home, _, _ = line
-    models = ModelStore(home / "again")
-    again = build(spark, Lake(home), models, Options(trees=25, folds=2))
-    first = ModelStore(home / "models")
+    models = ModelRegistry(home / "again")
+    again = build(spark, Lake(home), models, TrainingOptions(trees=25, folds=2))
+    first = ModelRegistry(home / "models")
     trips = some_trips(500, seed=77).batch
     one, other = first.load(first.versions()[0]), models.load(again.manifest.version)
     assert (one.minutes(trips) == other.minutes(trips)).all()
@@ -87,9 +87,9 @@ def test_the_same_months_and_seed_give_the_same_predictions(line, spark):
 
 def test_a_check_that_fails_leaves_the_champion_and_keeps_the_candidate_with_its_reason(line, monkeypatch):
     home, instance, _ = line
-    models = ModelStore(home / "models")
+    models = ModelRegistry(home / "models")
     before = models.champion()
-    monkeypatch.setattr("logitrack_assets.eta.evaluation.gates.PARITY_MINUTES", -1.0)
+    monkeypatch.setattr("logitrack_assets.eta.evaluation.gates.MAX_PARITY_ERROR_MINUTES", -1.0)
     result = train(instance, "eta_model", "eta_champion")
     assert not result.success
     assert not result.asset_materializations_for_node("eta_champion")
@@ -113,7 +113,7 @@ def test_a_check_that_fails_leaves_the_champion_and_keeps_the_candidate_with_its
 def test_too_little_to_learn_from_is_said_and_nothing_is_published(tmp_path: Path, spark, months, count, said):
     for month in months:
         write_silver(tmp_path, month, some_trips(count, month=month))
-    models = ModelStore(tmp_path / "models")
+    models = ModelRegistry(tmp_path / "models")
     with pytest.raises(TrainingError, match=said):
         build(spark, Lake(tmp_path), models)
     assert models.versions() == []
@@ -130,10 +130,10 @@ def test_trips_of_one_hour_and_a_zone_that_is_missing_still_make_a_sound_model(t
             trips.batch.pickup_zone, trips.batch.dropoff_zone, hour.astype("datetime64[s]"),
             trips.batch.distance_miles, trips.batch.fleet,
         )  # fmt: skip
-        write_silver(tmp_path, month, Trips(trips.row, batch, trips.minutes).take(keep))
-    models = ModelStore(tmp_path / "models")
-    candidate = build(spark, Lake(tmp_path), models, Options(trees=10, folds=1))
-    artefact = models.load(candidate.manifest.version)
-    answer = artefact.predict(some_trips(50, seed=3).batch)
+        write_silver(tmp_path, month, TripDataset(trips.row, batch, trips.minutes).take(keep))
+    models = ModelRegistry(tmp_path / "models")
+    candidate = build(spark, Lake(tmp_path), models, TrainingOptions(trees=10, folds=1))
+    artifact = models.load(candidate.manifest.version)
+    answer = artifact.predict(some_trips(50, seed=3).batch)
     assert np.isfinite(answer.minutes).all()
-    assert artefact.tables.support[161].sum() == 0
+    assert artifact.tables.support[161].sum() == 0

@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from logitrack_tests.service.conftest import House, User
+from logitrack_tests.service.conftest import ServiceHome, User
 from logitrack_tests.service.warehouse import fill
 
 MONTHS = ["2019-01", "2019-02", "2019-03"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def trips(house: House) -> Iterator[None]:
+def trips(service_home: ServiceHome) -> Iterator[None]:
     """Three months of two fleets."""
-    fill(house.engine, MONTHS, trips=1_500, fleets=("yellow", "green"))
+    fill(service_home.engine, MONTHS, trips=1_500, fleets=("yellow", "green"))
     yield
     for table in ("analytics_sample", "trip_months", "rejections"):
-        house.run(f"truncate warehouse.{table}")
+        service_home.run(f"truncate warehouse.{table}")
     for table in ("hour", "zone_hour", "pair", "zone", "payment"):
-        house.run(f"truncate warehouse.trip_stats_{table}")
+        service_home.run(f"truncate warehouse.trip_stats_{table}")
 
 
 def ask(client: TestClient, user: User, report: str, **query: Any) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def ask(client: TestClient, user: User, report: str, **query: Any) -> dict[str, 
     return response.json()
 
 
-def test_mean_duration_by_hour_is_exact(house: House, client: TestClient, user: User):
+def test_mean_duration_by_hour_is_exact(service_home: ServiceHome, client: TestClient, user: User):
     answer = ask(client, user, "avg-duration-by-hour")
-    counted = house.run(
+    counted = service_home.run(
         "select pickup_hour, avg(duration_minutes::float8) as avg_duration, count(*) as trips"
         " from warehouse.analytics_sample group by 1 order by 1"
     )
@@ -50,11 +50,11 @@ def test_mean_duration_by_hour_is_exact(house: House, client: TestClient, user: 
         assert row["avg_duration"] == pytest.approx(right.avg_duration, abs=1e-3)
 
 
-def test_payment_analysis_is_exact(house: House, client: TestClient, user: User):
+def test_payment_analysis_is_exact(service_home: ServiceHome, client: TestClient, user: User):
     answer = ask(client, user, "payment-analysis")
     counted = {
         row.payment_type: row
-        for row in house.run(
+        for row in service_home.run(
             "select payment_type, avg(duration_minutes::float8) as avg_duration, count(*) as trips"
             " from warehouse.analytics_sample group by 1"
         )
@@ -81,9 +81,9 @@ def test_payment_analysis_is_exact(house: House, client: TestClient, user: User)
     "report", ["avg-duration-by-hour", "payment-analysis", "weekday-hour", "busiest-zones", "zone-pairs"]
 )
 def test_filters_choose_the_same_trips_everywhere(
-    house: House, client: TestClient, user: User, report: str, filters: dict[str, Any], condition: str
+    service_home: ServiceHome, client: TestClient, user: User, report: str, filters: dict[str, Any], condition: str
 ):
-    ((counted,),) = house.run(f"select count(*) from warehouse.analytics_sample where {condition}")
+    ((counted,),) = service_home.run(f"select count(*) from warehouse.analytics_sample where {condition}")
     answer = ask(client, user, report, **filters, **({"limit": 500} if report.startswith(("zone", "busi")) else {}))
     while answer["next"]:
         page = ask(client, user, report, **filters, limit=500, after=answer["next"])
@@ -92,9 +92,9 @@ def test_filters_choose_the_same_trips_everywhere(
     assert answer["exact"] is (report != "payment-analysis" or not {"zone", "borough"} & set(filters))
 
 
-def test_pairs_say_how_reliable_they_are(house: House, client: TestClient, user: User):
+def test_pairs_say_how_reliable_they_are(service_home: ServiceHome, client: TestClient, user: User):
     (pair, *_) = ask(client, user, "zone-pairs", limit=1)["rows"]
-    ((median, p90, trips),) = house.run(
+    ((median, p90, trips),) = service_home.run(
         "select percentile_disc(0.5) within group (order by duration_minutes), percentile_disc(0.9) within group"
         " (order by duration_minutes), count(*) from warehouse.analytics_sample"
         " where pickup_zone = :pickup and dropoff_zone = :dropoff",
@@ -161,14 +161,14 @@ def test_csv_says_the_same_as_json(client: TestClient, user: User):
         assert [{key: float(value) for key, value in row.items()} for row in read] == rows
 
 
-def test_what_has_not_changed_is_not_sent_again(house: House, client: TestClient, user: User):
+def test_what_has_not_changed_is_not_sent_again(service_home: ServiceHome, client: TestClient, user: User):
     first = client.get("/analytics/avg-duration-by-hour", headers=user.headers)
     tag = first.headers["etag"]
     again = client.get("/analytics/avg-duration-by-hour", headers={**user.headers, "If-None-Match": f'"x", W/{tag}'})
     assert (again.status_code, again.content) == (304, b"")
     other = client.get("/analytics/avg-duration-by-hour?fleet=green", headers={**user.headers, "If-None-Match": tag})
     assert other.status_code == 200
-    house.run("update warehouse.trip_months set published_at = clock_timestamp() where month = '2019-01'")
+    service_home.run("update warehouse.trip_months set published_at = clock_timestamp() where month = '2019-01'")
     time.sleep(1.1)
     fresh = client.get("/analytics/avg-duration-by-hour", headers={**user.headers, "If-None-Match": tag})
     assert fresh.status_code == 200
@@ -288,9 +288,11 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_the_database_refuses_what_is_not_allowed(house: House, client: TestClient, analyst: User, attack: str):
+def test_the_database_refuses_what_is_not_allowed(
+    service_home: ServiceHome, client: TestClient, analyst: User, attack: str
+):
     def state() -> Any:
-        return house.run(
+        return service_home.run(
             "select (select count(*) from service.accounts), (select count(*) from warehouse.zones),"
             " (select count(*) from pg_class), (select rolsuper from pg_roles where rolname = 'logitrack_analyst')"
         )
@@ -302,26 +304,28 @@ def test_the_database_refuses_what_is_not_allowed(house: House, client: TestClie
     assert state() == before
 
 
-def test_explaining_executes_nothing(house: House, client: TestClient, analyst: User):
+def test_explaining_executes_nothing(service_home: ServiceHome, client: TestClient, analyst: User):
     for sql in ("analyze delete from service.accounts", "delete from service.accounts", "select 1; select 2"):
         assert query(client, analyst, sql, explain=True).status_code == 400
 
 
-def test_a_query_that_takes_too_long_ends(own_house: House, new_user: Any):
-    with own_house.worker(query_seconds=1) as client:
-        analyst = new_user("analyst", at=client, of=own_house)
+def test_a_query_that_takes_too_long_ends(isolated_home: ServiceHome, new_user: Any):
+    with isolated_home.worker(query_seconds=1) as client:
+        analyst = new_user("analyst", client=client, home=isolated_home)
         began = time.monotonic()
         response = query(client, analyst, "select count(*) from generate_series(1, 100000000000)")
         assert response.status_code == 408
         assert time.monotonic() - began < 5
         assert query(client, analyst, "select 1").status_code == 200, "the next one has a fresh connection"
-    running = own_house.run("select 1 from pg_stat_activity where usename = 'logitrack_analyst' and state = 'active'")
+    running = isolated_home.run(
+        "select 1 from pg_stat_activity where usename = 'logitrack_analyst' and state = 'active'"
+    )
     assert running == []
 
 
-def test_an_answer_has_a_size(own_house: House, new_user: Any):
-    with own_house.worker(query_bytes=100_000) as client:
-        analyst = new_user("analyst", at=client, of=own_house)
+def test_an_answer_has_a_size(isolated_home: ServiceHome, new_user: Any):
+    with isolated_home.worker(query_bytes=100_000) as client:
+        analyst = new_user("analyst", client=client, home=isolated_home)
         one_large_row = query(client, analyst, "select repeat('x', 200000)")
         assert one_large_row.status_code == 400
         assert "larger than" in one_large_row.json()["detail"]

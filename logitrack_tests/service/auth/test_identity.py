@@ -12,7 +12,7 @@ import pytest
 from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
-from logitrack_tests.service.conftest import PASSWORD, House, User, log_in
+from logitrack_tests.service.conftest import PASSWORD, ServiceHome, User, log_in
 
 OPEN = {
     "/", "/docs", "/assets/{name:str}", "/register", "/token", "/token/refresh",
@@ -109,14 +109,14 @@ def test_nobody_registers_as_admin(client: TestClient):
     assert response.json()["errors"][0]["field"] == "role"
 
 
-def test_an_unknown_user_and_a_wrong_password_look_alike_and_take_as_long(own_house: House):
-    with own_house.worker(argon2_memory_kib=19_456, argon2_iterations=2) as client:
+def test_an_unknown_user_and_a_wrong_password_look_alike_and_take_as_long(isolated_home: ServiceHome):
+    with isolated_home.worker(argon2_memory_kib=19_456, argon2_iterations=2) as client:
         client.post("/register", json={"username": "known", "password": PASSWORD})
         times: dict[str, list[float]] = {"known": [], "unknown": []}
         answers = set()
         for _ in range(12):
             for name in times:
-                own_house.run("delete from service.throttle")
+                isolated_home.run("delete from service.throttle")
                 began = time.perf_counter()
                 response = log_in(client, name, "not the password at all")
                 times[name].append(time.perf_counter() - began)
@@ -127,58 +127,58 @@ def test_an_unknown_user_and_a_wrong_password_look_alike_and_take_as_long(own_ho
     assert abs(known - unknown) < 0.35 * max(known, unknown)
 
 
-def test_hashes_are_argon2id_with_owasps_minimum_by_default(own_house: House):
-    with own_house.worker(argon2_memory_kib=19_456, argon2_iterations=2, argon2_parallelism=1) as client:
+def test_hashes_are_argon2id_with_owasps_minimum_by_default(isolated_home: ServiceHome):
+    with isolated_home.worker(argon2_memory_kib=19_456, argon2_iterations=2, argon2_parallelism=1) as client:
         client.post("/register", json={"username": "careful", "password": PASSWORD})
-    ((encoded,),) = own_house.run("select password_hash from service.accounts where username = 'careful'")
+    ((encoded,),) = isolated_home.run("select password_hash from service.accounts where username = 'careful'")
     assert encoded.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-def test_a_login_renews_a_hash_of_other_parameters(own_house: House):
-    with own_house.worker(argon2_iterations=1) as client:
+def test_a_login_renews_a_hash_of_other_parameters(isolated_home: ServiceHome):
+    with isolated_home.worker(argon2_iterations=1) as client:
         client.post("/register", json={"username": "early", "password": PASSWORD})
-    with own_house.worker(argon2_iterations=3) as client:
+    with isolated_home.worker(argon2_iterations=3) as client:
         assert log_in(client, "early").status_code == 200
         assert log_in(client, "early").status_code == 200
-    ((encoded,),) = own_house.run("select password_hash from service.accounts where username = 'early'")
+    ((encoded,),) = isolated_home.run("select password_hash from service.accounts where username = 'early'")
     assert "t=3" in encoded
 
 
-def test_guessing_is_slowed_down_in_every_worker_and_after_a_restart(own_house: House):
-    with own_house.worker() as first, own_house.worker() as second:
+def test_guessing_is_slowed_down_in_every_worker_and_after_a_restart(isolated_home: ServiceHome):
+    with isolated_home.worker() as first, isolated_home.worker() as second:
         first.post("/register", json={"username": "victim", "password": PASSWORD})
         statuses = [log_in(worker, "victim", "wrong password 123").status_code for worker in [first, second] * 5]
         assert statuses[:5] == [401] * 5
         assert statuses[-1] == 429
-    with own_house.worker() as restarted:
+    with isolated_home.worker() as restarted:
         blocked = log_in(restarted, "victim")
         assert blocked.status_code == 429, "the right password has to wait as well: else it would be told apart"
         assert 1 <= int(blocked.headers["retry-after"]) <= 300
-        own_house.run("update service.throttle set blocked_until = now()")
+        isolated_home.run("update service.throttle set blocked_until = now()")
         assert log_in(restarted, "victim").status_code == 200, "nobody is locked out for good"
         assert log_in(restarted, "victim").status_code == 200
 
 
-def test_the_wait_grows_and_has_an_end(own_house: House):
+def test_the_wait_grows_and_has_an_end(isolated_home: ServiceHome):
     waits = []
-    with own_house.worker() as client:
+    with isolated_home.worker() as client:
         for _ in range(16):
             response = log_in(client, "nobody-at-all", "wrong password 123")
             if response.status_code == 429:
                 pytest.fail("the block was lifted, yet the attempt was refused")
-            ((wait,),) = own_house.run(
+            ((wait,),) = isolated_home.run(
                 "select extract(epoch from blocked_until - last_at)::float8 from service.throttle"
                 " where kind = 'login_account'"
             )
             waits.append(wait)
-            own_house.run("update service.throttle set blocked_until = now()")
+            isolated_home.run("update service.throttle set blocked_until = now()")
     assert waits[:4] == [0, 0, 0, 0]
     assert waits[4:8] == [1, 2, 4, 8]
     assert max(waits) == 300
 
 
-def test_guesses_sent_at_once_are_all_counted(own_house: House):
-    with own_house.worker() as client:
+def test_guesses_sent_at_once_are_all_counted(isolated_home: ServiceHome):
+    with isolated_home.worker() as client:
         client.post("/register", json={"username": "swarmed", "password": PASSWORD})
         with ThreadPoolExecutor(30) as pool:
             statuses = list(pool.map(lambda n: log_in(client, "swarmed", f"guess number {n}!").status_code, range(30)))
@@ -186,14 +186,14 @@ def test_guesses_sent_at_once_are_all_counted(own_house: House):
     assert statuses.count(429) >= 24
 
 
-def test_one_address_trying_many_names_is_slowed_down(own_house: House):
-    with own_house.worker() as client:
+def test_one_address_trying_many_names_is_slowed_down(isolated_home: ServiceHome):
+    with isolated_home.worker() as client:
         statuses = [log_in(client, f"name-{n}", "wrong password 123").status_code for n in range(40)]
     assert 429 in statuses
 
 
-def test_the_event_loop_does_not_wait_for_hashing(own_house: House):
-    with own_house.worker(argon2_memory_kib=65_536, argon2_iterations=12) as client:
+def test_the_event_loop_does_not_wait_for_hashing(isolated_home: ServiceHome):
+    with isolated_home.worker(argon2_memory_kib=65_536, argon2_iterations=12) as client:
         slowest = 0.0
         with ThreadPoolExecutor(6) as pool:
             logins = [pool.submit(log_in, client, f"n-{n}", "wrong password 123") for n in range(6)]
@@ -230,8 +230,10 @@ def test_a_refresh_token_raced_for_is_given_once_at_most(client: TestClient, use
     assert statuses.count(200) == 1
 
 
-def test_tokens_are_not_kept_in_the_database(house: House, user: User):
-    kept = str(house.run("select * from service.refresh_tokens")) + str(house.run("select * from service.sessions"))
+def test_tokens_are_not_kept_in_the_database(service_home: ServiceHome, user: User):
+    kept = str(service_home.run("select * from service.refresh_tokens")) + str(
+        service_home.run("select * from service.sessions")
+    )
     assert user.tokens["refresh_token"] not in kept
 
 
@@ -243,9 +245,9 @@ def test_access_and_refresh_tokens_are_not_interchangeable(client: TestClient, u
 
 
 def test_logging_out_takes_effect_at_once_in_every_worker(
-    house: House, client: TestClient, new_user: Callable[..., User]
+    service_home: ServiceHome, client: TestClient, new_user: Callable[..., User]
 ):
-    with house.worker() as other:
+    with service_home.worker() as other:
         for _ in range(10):
             user = new_user()
             assert other.get("/me", headers=user.headers).status_code == 200
@@ -292,21 +294,22 @@ def test_roles_are_for_admins_to_give(client: TestClient, user: User, analyst: U
     assert client.get("/me", headers={"Authorization": f"Bearer {again['access_token']}"}).json()["role"] == "analyst"
 
 
-def test_the_last_admin_stays(own_house: House, new_user: Callable[..., User]):
-    with own_house.worker() as client:
-        admin = new_user("admin", at=client, of=own_house)
+def test_the_last_admin_stays(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    with isolated_home.worker() as client:
+        admin = new_user("admin", client=client, home=isolated_home)
         role = f"/accounts/{admin.username}/role"
         assert client.put(role, json={"role": "user"}, headers=admin.headers).status_code == 409
 
 
-def test_what_happens_to_accounts_is_kept(own_house: House, new_user: Callable[..., User]):
-    with own_house.worker() as client:
-        admin = new_user("admin", at=client, of=own_house)
-        other = new_user(at=client, of=own_house)
+def test_what_happens_to_accounts_is_kept(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    with isolated_home.worker() as client:
+        admin = new_user("admin", client=client, home=isolated_home)
+        other = new_user(client=client, home=isolated_home)
         log_in(client, other.username, "a wrong password 99")
         client.put(f"/accounts/{other.username}/role", json={"role": "analyst"}, headers=admin.headers)
     events = {
-        row.event: row for row in own_house.run("select * from service.audit_events where event <> 'model_promoted'")
+        row.event: row
+        for row in isolated_home.run("select * from service.audit_events where event <> 'model_promoted'")
     }
     assert {"account_registered", "login", "login_failed", "role_changed"} <= set(events)
     assert events["role_changed"].detail == {"by": admin.username, "before": "user", "after": "analyst"}

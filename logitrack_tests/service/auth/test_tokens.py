@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from logitrack_assets.settings import Settings, SettingsError
 from logitrack_service.auth.keys import key_id, load_keys
-from logitrack_service.auth.tokens import REQUIRED, InvalidToken, Tokens
+from logitrack_service.auth.tokens import REQUIRED, InvalidTokenError, Tokens
 from logitrack_service.settings import ServiceSettings
 
 KEY, OLD_KEY = "k" * 8 + "-the-first-key-of-these-tests-0123", "an-older-key-of-these-tests-0123456789"
@@ -59,7 +59,7 @@ def test_a_sound_token_is_read(tokens: Tokens):
 
 @pytest.mark.parametrize("claim", REQUIRED)
 def test_every_claim_is_required(tokens: Tokens, claim: str):
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         tokens.read(signed(claims(**{claim: ...})))
 
 
@@ -80,7 +80,7 @@ def test_every_claim_is_required(tokens: Tokens, claim: str):
     ],
 )
 def test_a_claim_that_is_wrong_is_refused(tokens: Tokens, changes: dict[str, Any]):
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         tokens.read(signed(claims(**changes)))
 
 
@@ -90,12 +90,12 @@ def test_a_token_that_was_read_before_still_expires(tokens: Tokens, monkeypatch:
     expires_at = tokens.read(token).expires_at
     assert tokens.read(token).account_id == 7
     monkeypatch.setattr("logitrack_service.auth.tokens.time.time", lambda: expires_at)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         tokens.read(token)
 
 
 def test_what_is_remembered_of_tokens_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("logitrack_service.auth.tokens.MOST_REMEMBERED", 5)
+    monkeypatch.setattr("logitrack_service.auth.tokens.MAX_CACHED_TOKENS", 5)
     for number in range(12):
         token = tokens.issue(account_id=number, username="ada", role="user", session_id=str(number))
         assert tokens.read(token).account_id == number
@@ -112,7 +112,7 @@ def test_only_our_algorithm_and_key_count(tokens: Tokens):
         signed(claims(), kid="../../etc/passwd"),
         jwt.encode(claims(), KEY, algorithm="HS256"),
     ):
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidTokenError):
             tokens.read(token)
 
 
@@ -122,7 +122,7 @@ def test_a_changed_payload_breaks_the_signature(tokens: Tokens):
     payload["role"] = "admin"
     forged = base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=")
     for token in (f"{head}.{forged}.{signature}", f"{head}.{forged}.", f"{head}.{body}."):
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidTokenError):
             tokens.read(token)
 
 
@@ -131,9 +131,9 @@ def test_a_new_key_logs_nobody_out():
     after = Tokens(keys(KEY, previous=(OLD_KEY,)), minutes=15)
     assert after.read(before).account_id == 7
     fresh = after.issue(account_id=7, username="a", role="user", session_id="s")
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         Tokens(keys(OLD_KEY), minutes=15).read(fresh)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidTokenError):
         Tokens(keys(KEY), minutes=15).read(before)
 
 

@@ -28,11 +28,11 @@ ENDS_ITS_OWN_SESSION = ("/logout", "/logout/everywhere", "/me/password")
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    home = tmp_path_factory.mktemp("house")
+    home = tmp_path_factory.mktemp("service_home")
     promote_model(home)
     shared = Settings(home=home, database_url=None)
     database_url(shared)
-    create_admin(shared, "first-admin", PASSWORD, own_settings=ServiceSettings())
+    create_admin(shared, "first-admin", PASSWORD, service_settings=ServiceSettings())
     with running(home, workers=1, argon2_memory_kib="64", argon2_iterations="1", log_level="warning") as started:
         yield started
 

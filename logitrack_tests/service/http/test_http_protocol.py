@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from logitrack_service.http.protocol import MOST_HELD, _Gathered
+from logitrack_service.http.protocol import MAX_BUFFERED_BYTES, _CoalescingTransport
 
 
 class Wire:
@@ -29,7 +29,7 @@ def written(*actions: bytes | str) -> list[bytes | str]:
 
     async def turn() -> list[bytes | str]:
         wire = Wire()
-        gathered = _Gathered(wire, asyncio.get_running_loop())  # type: ignore[arg-type]
+        gathered = _CoalescingTransport(wire, asyncio.get_running_loop())  # type: ignore[arg-type]
         assert gathered.get_extra_info("peername") == "the wire's peername"
         for action in actions:
             if isinstance(action, bytes):
@@ -52,5 +52,5 @@ def test_what_was_written_leaves_before_the_connection_is_closed():
 
 
 def test_a_long_answer_is_not_held_back():
-    part = b"x" * (MOST_HELD // 2 + 1)
+    part = b"x" * (MAX_BUFFERED_BYTES // 2 + 1)
     assert written(part, part, part) == [part + part, part]

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from logitrack_assets.settings import Settings
 from logitrack_service.app import create_app
 from logitrack_service.settings import ServiceSettings
-from logitrack_tests.service.conftest import KEY, House, User
+from logitrack_tests.service.conftest import KEY, ServiceHome, User
 
 
 def test_the_service_imports_neither_spark_nor_dagster_nor_what_they_need():
@@ -63,7 +63,7 @@ def test_a_failure_of_ours_says_nothing_about_its_cause(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the secret ingredient")
 
-    monkeypatch.setattr("logitrack_service.predictions.scoring.answer_questions", fail)
+    monkeypatch.setattr("logitrack_service.predictions.scoring.predict_requests", fail)
     response = client.post("/predict", json={"pickup_zone": 1, "dropoff_zone": 2}, headers=user.headers)
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"
@@ -141,21 +141,23 @@ def test_metrics_name_the_model_and_the_log(client: TestClient, user: User, admi
         assert name in text
 
 
-def test_metrics_are_for_this_machine_and_admins(house: House, client: TestClient, user: User, admin: User):
+def test_metrics_are_for_this_machine_and_admins(
+    service_home: ServiceHome, client: TestClient, user: User, admin: User
+):
     assert client.get("/metrics").status_code == 401, "the test's client has no loopback address"
     assert client.get("/metrics", headers=user.headers).status_code == 403
     assert client.get("/metrics", headers=admin.headers).status_code == 200
-    with house.worker(metrics_access="everyone") as open_worker:
+    with service_home.worker(metrics_access="everyone") as open_worker:
         assert open_worker.get("/metrics").status_code == 200
 
 
 def test_an_unreachable_database_is_said_and_predictions_go_on(
-    own_house: House, new_user: Callable[..., User], tmp_path: Any
+    isolated_home: ServiceHome, new_user: Callable[..., User], tmp_path: Any
 ):
-    with own_house.worker() as client:
-        user = new_user(at=client, of=own_house)
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
         away = Settings(
-            home=own_house.home,
+            home=isolated_home.home,
             database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"),
             secret_key=SecretStr(KEY),
         )
@@ -172,7 +174,7 @@ def test_an_unreachable_database_is_said_and_predictions_go_on(
             assert ready.json()["checks"]["migrations"]["status"] == "degraded"
 
 
-def test_traces_go_to_the_configured_collector(own_house: House, monkeypatch: pytest.MonkeyPatch):
+def test_traces_go_to_the_configured_collector(isolated_home: ServiceHome, monkeypatch: pytest.MonkeyPatch):
     received: list[str] = []
 
     class Collector(http.server.BaseHTTPRequestHandler):
@@ -189,7 +191,7 @@ def test_traces_go_to_the_configured_collector(own_house: House, monkeypatch: py
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    with own_house.worker() as client:
+    with isolated_home.worker() as client:
         assert client.get("/health/live").status_code == 200
         deadline = time.monotonic() + 5
         while not received and time.monotonic() < deadline:

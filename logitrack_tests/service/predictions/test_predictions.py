@@ -15,16 +15,16 @@ import pytest
 from litestar.testing import TestClient
 from sqlalchemy.exc import OperationalError
 
-from logitrack_assets.eta.registry import ModelStore
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_service.observability import metrics
 from logitrack_service.predictions import prediction_log as prediction_log
 from logitrack_service.predictions import scoring
 from logitrack_service.predictions.identifiers import new_ids
 from logitrack_service.predictions.model_reloader import POLL_SECONDS
 from logitrack_service.predictions.prediction_log import PredictionLog
-from logitrack_service.predictions.promotions import write_down
-from logitrack_service.predictions.schemas import Question
-from logitrack_tests.service.conftest import House, User
+from logitrack_service.predictions.promotions import record_promotions
+from logitrack_service.predictions.schemas import PredictionRequest
+from logitrack_tests.service.conftest import ServiceHome, User
 from logitrack_tests.service.models import promote_model, publish_model
 
 TRIP = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:00"}
@@ -178,31 +178,33 @@ def test_departures_say_when_to_leave(client: TestClient, user: User):
     assert never.json()["leave_by"] is None
 
 
-def test_predictions_are_logged_whole(house: House, client: TestClient, user: User):
+def test_predictions_are_logged_whole(service_home: ServiceHome, client: TestClient, user: User):
     given = client.post("/predict", json={**TRIP, "distance_miles": 3.5, "fleet": "green"}, headers=user.headers).json()
     row = eventually(
-        lambda: house.run("select * from service.predictions where prediction_id = :id", id=given["prediction_id"])
+        lambda: service_home.run(
+            "select * from service.predictions where prediction_id = :id", id=given["prediction_id"]
+        )
     )[0]
     assert (row.pickup_zone, row.dropoff_zone, row.fleet, row.distance_miles) == (161, 132, "green", 3.5)
     assert row.pickup_at == datetime(2019, 7, 1, 8, 30)
     assert row.model_version == given["model_version"]
     assert round(row.duration_minutes, 2) == given["estimated_duration_minutes"]
-    ((username,),) = house.run("select username from service.accounts where account_id = :id", id=row.account_id)
+    ((username,),) = service_home.run("select username from service.accounts where account_id = :id", id=row.account_id)
     assert username == user.username
 
 
-def test_shutting_down_flushes_the_log(own_house: House, new_user: Callable[..., User]):
-    with own_house.worker() as client:
-        user = new_user(at=client, of=own_house)
+def test_shutting_down_flushes_the_log(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
         trips = {"trips": [TRIP] * 7_000}
         answer = client.post("/predict/batch", json=trips, headers=user.headers).json()
     ids = {row["prediction_id"] for row in answer["results"]}
-    stored = {str(row.prediction_id) for row in own_house.run("select prediction_id from service.predictions")}
+    stored = {str(row.prediction_id) for row in isolated_home.run("select prediction_id from service.predictions")}
     assert stored == ids
     assert len(ids) == 7_000
 
 
-def test_questions_at_the_same_moment_get_their_own_answers(house: House, client: TestClient, user: User):
+def test_questions_at_the_same_moment_get_their_own_answers(service_home: ServiceHome, client: TestClient, user: User):
     asked = [
         {"pickup_zone": 1 + number, "dropoff_zone": 132, "fleet": ("yellow", "green")[number % 2],
          "pickup_at": f"2019-07-01T{number % 24:02}:30:00", "level": (0.8, 0.9, 0.5)[number % 3]}
@@ -220,36 +222,38 @@ def test_questions_at_the_same_moment_get_their_own_answers(house: House, client
     ids = [answer["prediction_id"] for answer in together]
     assert len(set(ids)) == 60
     logged = "select prediction_id, pickup_zone from service.predictions where prediction_id = any(:ids)"
-    rows = eventually(lambda: found if len(found := house.run(logged, ids=ids)) == 60 else None)
+    rows = eventually(lambda: found if len(found := service_home.run(logged, ids=ids)) == 60 else None)
     assert {str(row.prediction_id): row.pickup_zone for row in rows} == {
         answer["prediction_id"]: body["pickup_zone"] for body, answer in zip(asked, together, strict=True)
     }
 
 
 def test_a_full_log_drops_and_counts_and_never_blocks(
-    house: House, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    service_home: ServiceHome, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ):
     def dropped() -> float:
         return metrics.prediction_log_rows.labels("dropped")._value.get()
 
-    monkeypatch.setattr(prediction_log, "MOST_WAITING", 3)
+    monkeypatch.setattr(prediction_log, "MAX_WAITING", 3)
     queue = PredictionLog("postgresql://nobody@127.0.0.1:1/nothing")  # and no writer: nothing is ever stored
     serving = client.app.state.service.champion.serving()
     before = dropped()
     for _ in range(8):
-        queue.add(scoring.answer_questions(serving, [Question(161, 132)], [1], level=0.8)[1])
+        queue.add(scoring.predict_requests(serving, [PredictionRequest(161, 132)], [1], level=0.8)[1])
     assert queue.waiting == 3
     assert dropped() - before == 5
 
 
-def test_an_outcome_is_stored_before_it_is_acknowledged_and_only_once(house: House, client: TestClient, user: User):
+def test_an_outcome_is_stored_before_it_is_acknowledged_and_only_once(
+    service_home: ServiceHome, client: TestClient, user: User
+):
     given = client.post("/predict", json=TRIP, headers=user.headers).json()["prediction_id"]
     report = {"prediction_id": given, "duration_minutes": 24.5}
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: client.post("/outcomes", json=report, headers=user.headers), range(6)))
     assert {answer.status_code for answer in answers} == {200}
     assert sum(answer.json()["recorded"] for answer in answers) == 1
-    rows = house.run("select duration_minutes from service.outcomes where prediction_id = :id", id=given)
+    rows = service_home.run("select duration_minutes from service.outcomes where prediction_id = :id", id=given)
     assert [row.duration_minutes for row in rows] == [24.5]
     contradiction = client.post("/outcomes", json={**report, "duration_minutes": 3}, headers=user.headers)
     assert contradiction.status_code == 409
@@ -264,13 +268,15 @@ def test_outcomes_come_in_batches_and_before_their_predictions_are_logged(client
     assert answer == {"recorded": 0, "already_known": 499, "conflicting": [reports[0]["prediction_id"]]}
 
 
-def test_nobody_reports_in_anothers_place(house: House, client: TestClient, new_user: Callable[..., User]):
+def test_nobody_reports_in_anothers_place(service_home: ServiceHome, client: TestClient, new_user: Callable[..., User]):
     owner, mallory = new_user(), new_user()
     given = client.post("/predict", json=TRIP, headers=owner.headers).json()["prediction_id"]
     client.post("/outcomes", json={"prediction_id": given, "duration_minutes": 170}, headers=mallory.headers)
     answer = client.post("/outcomes", json={"prediction_id": given, "duration_minutes": 21}, headers=owner.headers)
     assert answer.json()["recorded"] == 1
-    (row,) = eventually(lambda: house.run("select * from analytics.outcomes where prediction_id = :id", id=given))
+    (row,) = eventually(
+        lambda: service_home.run("select * from analytics.outcomes where prediction_id = :id", id=given)
+    )
     assert row.real_minutes == 21
 
 
@@ -290,9 +296,9 @@ def test_what_is_no_outcome_is_refused(client: TestClient, user: User, report: A
     assert client.post("/outcomes", json=report, headers=user.headers).status_code == 422
 
 
-def test_live_error_comes_from_outcomes(own_house: House, new_user: Callable[..., User]):
-    with own_house.worker() as client:
-        user = new_user(at=client, of=own_house)
+def test_live_error_comes_from_outcomes(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
         answer = client.post("/predict/batch", json={"trips": [TRIP] * 4}, headers=user.headers).json()
         real = [22.0, 18.0, 20.0, 40.0]
         reports = [
@@ -315,10 +321,12 @@ def test_live_error_comes_from_outcomes(own_house: House, new_user: Callable[...
     ]
 
 
-def test_a_new_champion_is_served_within_five_seconds_by_every_worker(own_house: House, new_user: Callable[..., User]):
-    with own_house.worker() as first, own_house.worker() as second:
-        user = new_user(at=first, of=own_house)
-        version = promote_model(own_house.home, minutes=33.0, number=2)
+def test_a_new_champion_is_served_within_five_seconds_by_every_worker(
+    isolated_home: ServiceHome, new_user: Callable[..., User]
+):
+    with isolated_home.worker() as first, isolated_home.worker() as second:
+        user = new_user(client=first, home=isolated_home)
+        version = promote_model(isolated_home.home, minutes=33.0, number=2)
         for worker in (first, second):
             answer = eventually(
                 lambda worker=worker: (
@@ -337,20 +345,20 @@ def test_a_new_champion_is_served_within_five_seconds_by_every_worker(own_house:
         assert card["card"]["trained_through"] == "2019-06"
 
 
-def test_promotions_are_in_the_audit_table_once_with_who_and_why(own_house: House):
-    store = ModelStore(own_house.home / "models")
+def test_promotions_are_in_the_audit_table_once_with_who_and_why(isolated_home: ServiceHome):
+    store = ModelRegistry(isolated_home.home / "models")
     old = store.champion()
     assert old is not None
-    version = publish_model(own_house.home, minutes=34.0, number=2)
+    version = publish_model(isolated_home.home, minutes=34.0, number=2)
     store.promote(version, by="an operator", reason="before any service ran")
 
     def written(count: int) -> list[Any] | None:
-        found = own_house.run(
+        found = isolated_home.run(
             "select at, detail from service.audit_events where event = 'model_promoted' order by event_id"
         )
         return found if len(found) >= count else None
 
-    with own_house.worker(), own_house.worker():
+    with isolated_home.worker(), isolated_home.worker():
         before = eventually(lambda: written(2), seconds=10)
         assert [row.detail["version"] for row in before] == [old.version, version]
         gone_back = store.rollback(by="somebody at night", reason="complaints")
@@ -367,7 +375,9 @@ def test_promotions_are_in_the_audit_table_once_with_who_and_why(own_house: Hous
     assert len(written(3) or []) == 3, "each once, whichever of the two workers saw it first"
 
 
-def test_promotions_are_written_down_once_the_database_is_back(own_house: House, monkeypatch: pytest.MonkeyPatch):
+def test_promotions_are_written_down_once_the_database_is_back(
+    isolated_home: ServiceHome, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("logitrack_service.predictions.model_reloader.RETRY_SECONDS", 0.1)
     tries = []
 
@@ -375,12 +385,13 @@ def test_promotions_are_written_down_once_the_database_is_back(own_house: House,
         tries.append(arguments)
         if len(tries) < 3:
             raise OperationalError("insert", {}, ConnectionError("away"))
-        await write_down(*arguments)
+        await record_promotions(*arguments)
 
-    monkeypatch.setattr("logitrack_service.predictions.model_reloader.write_down", unreachable_at_first)
-    with own_house.worker() as client:
+    monkeypatch.setattr("logitrack_service.predictions.model_reloader.record_promotions", unreachable_at_first)
+    with isolated_home.worker() as client:
         found = eventually(
-            lambda: own_house.run("select detail from service.audit_events where event = 'model_promoted'"), seconds=15
+            lambda: isolated_home.run("select detail from service.audit_events where event = 'model_promoted'"),
+            seconds=15,
         )
         assert client.get("/health/ready").json()["status"] == "ok"
     assert len(found) == 1
@@ -402,16 +413,16 @@ def break_manifest(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [break_model, break_tables, break_manifest, None])
 def test_a_broken_champion_leaves_the_old_one_serving(
-    own_house: House, new_user: Callable[..., User], damage: Callable[[Path], None] | None
+    isolated_home: ServiceHome, new_user: Callable[..., User], damage: Callable[[Path], None] | None
 ):
-    store = ModelStore(own_house.home / "models")
+    store = ModelRegistry(isolated_home.home / "models")
 
     def ready() -> Any:
         return client.get("/health/ready")
 
-    with own_house.worker() as client:
-        user = new_user(at=client, of=own_house)
-        store.promote(publish_model(own_house.home, minutes=50.0, number=3), by="test", reason="to be damaged")
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
+        store.promote(publish_model(isolated_home.home, minutes=50.0, number=3), by="test", reason="to be damaged")
         pointer = store.champion_file.read_text()
         store.champion_file.unlink()  # the damage is to be done before the service looks
         if damage is None:
@@ -425,15 +436,15 @@ def test_a_broken_champion_leaves_the_old_one_serving(
         served = client.post("/predict", json=TRIP, headers=user.headers).json()
         assert served["estimated_duration_minutes"] == 20.0
         store.champion_file.unlink()
-        promote_model(own_house.home, minutes=60.0, number=4)
+        promote_model(isolated_home.home, minutes=60.0, number=4)
         eventually(lambda: ready().json()["status"] == "ok", seconds=5)
         assert client.post("/predict", json=TRIP, headers=user.headers).json()["estimated_duration_minutes"] == 60.0
 
 
-def test_without_a_champion_the_service_says_so(own_house: House, new_user: Callable[..., User]):
-    ModelStore(own_house.home / "models").champion_file.unlink()
-    with own_house.worker() as client:
-        user = new_user(at=client, of=own_house)
+def test_without_a_champion_the_service_says_so(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    ModelRegistry(isolated_home.home / "models").champion_file.unlink()
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
         response = client.post("/predict", json=TRIP, headers=user.headers)
         assert response.status_code == 503
         assert "no champion yet" in response.json()["detail"]
