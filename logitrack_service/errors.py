@@ -1,4 +1,4 @@
-"""Errors of the service's domains; `logitrack_service.http.problems` maps each class to a status and a problem document.
+"""Errors of the service's domains; `http.problems` maps each class to a status and a problem document.
 
 Domain code (auth, predictions, analytics) raises these and knows nothing of HTTP.
 """
