@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from logitrack_tests.data import extracts_folder
+
 REPOSITORY = Path(__file__).parent.parent
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -18,10 +21,30 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 
 
 @pytest.fixture(scope="session")
-def tlc_folder() -> Path:
-    """Real trip files laid out as the TLC publishes them, beside the repository."""
-    folder = REPOSITORY.parent / "shared" / "tlc"
-    assert (folder / "trip-data").is_dir(), f"the real trips are missing: {folder}"
+def tlc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packaged sample of 2019 and the extracts in one folder, laid out as the TLC's."""
+    from logitrack_assets.sample import folder as sample_folder
+
+    base = tmp_path_factory.mktemp("tlc")
+    for source in (sample_folder(), extracts_folder()):
+        shutil.copytree(source / "trip-data", base / "trip-data", dirs_exist_ok=True)
+    return base
+
+
+@pytest.fixture(scope="session")
+def whole_months() -> Path:
+    """Whole months laid out as the TLC's, from the folder that LOGITRACK_TEST_TLC names; skips when it is unset."""
+    if not (named := os.environ.get("LOGITRACK_TEST_TLC")):
+        pytest.skip("set LOGITRACK_TEST_TLC to a folder laid out as the TLC's to run this")
+    base = Path(named).resolve()
+    assert (base / "trip-data").is_dir(), f"LOGITRACK_TEST_TLC: there is no folder {base / 'trip-data'}"
+    return base
+
+
+@pytest.fixture(scope="module", params=["tlc_folder", "whole_months"], ids=["extracts", "whole months"])
+def published(request: pytest.FixtureRequest) -> Path:
+    """Each of the two folders of trips in turn: for claims that must hold on extracts and on whole months."""
+    folder: Path = request.getfixturevalue(request.param)
     return folder
 
 

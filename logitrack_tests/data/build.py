@@ -53,7 +53,7 @@ SELECTIONS = (
         3_000,
     ),
     Selection("yellow", tuple(f"2018-{number:02d}" for number in range(1, 13)), 1_000),
-    # All rows that the source files have: with fewer, the volume would fall between 2019 (the packaged sample) and 2020.
+    # All rows of the source: with fewer, the volume would fall between the packaged sample of 2019 and 2020.
     Selection("yellow", tuple(f"2020-{number:02d}" for number in range(1, 7)), 10_000),
 )  # fmt: skip
 
