@@ -4,6 +4,7 @@ import hashlib
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 
 from logitrack_assets.sample import folder
 from logitrack_assets.sample.build import SDIST_SHA256
@@ -23,10 +24,26 @@ def test_the_files_are_those_of_the_provenance_and_small():
     assert sorted(folder().glob("trip-data/*")) == files
 
 
-def test_the_files_have_the_columns_that_the_tlc_gave_them(tlc_folder):
+FARES = (
+    124_850.31, 126_200.80, 129_581.48, 132_174.35, 132_958.02, 136_620.67, 134_375.31, 135_614.95, 136_812.08,
+    138_183.28, 132_407.41, 134_639.94,
+)  # fmt: skip
+"""Dollars, summed over the rows of each month's published sample."""
+
+
+def test_the_files_have_columns_as_published_and_the_fares_of_the_source(tlc_folder):
+    published = pq.read_schema(tlc_folder / "trip-data" / file_name("yellow", "2020-01"))
+    for month, fares in zip(MONTHS, FARES, strict=True):
+        ours = pq.read_table(folder() / "trip-data" / file_name("yellow", month))
+        assert ours.schema.names == published.names
+        assert ours.schema.types == published.types
+        assert pc.sum(ours["fare_amount"]).as_py() == pytest.approx(fares, abs=1e-6)
+
+
+def test_the_files_have_the_columns_that_the_tlc_gave_them(whole_months):
     for month in MONTHS:
         name = file_name("yellow", month)
-        ours, theirs = (pq.read_table(base / "trip-data" / name) for base in (folder(), tlc_folder))
+        ours, theirs = (pq.read_table(base / "trip-data" / name) for base in (folder(), whole_months))
         assert check(folder() / "trip-data" / name, "yellow", month)["rows"] == 10_000
         assert ours.schema.names == theirs.schema.names
         assert ours.schema.types == theirs.schema.types
