@@ -1,10 +1,15 @@
-"""What every test may share: one Spark session, one PostgreSQL, the real trips."""
+"""Fixtures and scheduling for every test: one Spark session and one PostgreSQL a worker, folders of their own.
+
+`make test` runs two workers (pytest-xdist). Tests that share something expensive stay together: those of one running
+installation in one group, those that need Spark in another, all others by file.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +20,36 @@ from sqlalchemy import create_engine, make_url, text
 from logitrack_tests.data import extracts_folder
 
 REPOSITORY = Path(__file__).parent.parent
+GROUP_OF_FIXTURE = {"demo": "installation", "running": "installation", "spark": "spark"}
+"""Fixture to the group of the tests that use it, most expensive first."""
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ["PYSPARK_PYTHON"] = sys.executable
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each run a temporary folder of its own.
+
+    pytest's default is shared by all runs of a user, and every start closes it to others (mode 0700). The embedded
+    PostgreSQL of another run, which runs as an ordinary user when started by root, then cannot create its files.
+    """
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        config.option.basetemp = tempfile.mkdtemp(prefix="logitrack-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for `--dist loadgroup`, the long groups first, so that both workers end at about the same time."""
+    order = list(dict.fromkeys(GROUP_OF_FIXTURE.values()))
+
+    def group(item: pytest.Item) -> str:
+        fixtures = getattr(item, "fixturenames", ())
+        return next((name for fixture, name in GROUP_OF_FIXTURE.items() if fixture in fixtures), str(item.path))
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: order.index(group(item)) if group(item) in order else len(order))
 
 
 @pytest.fixture(scope="session")
