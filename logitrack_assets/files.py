@@ -1,4 +1,4 @@
-"""Atomic file writes, fsync and advisory file locks.
+"""Atomic file writes, JSON documents, fsync and advisory file locks.
 
 Imports light: the standard library only, because the service uses it too.
 """
@@ -6,13 +6,14 @@ Imports light: the standard library only, because the service uses it too.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 
 def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o666) -> None:
@@ -46,6 +47,26 @@ def create_atomic(path: Path, content: str | bytes, *, mode: int = 0o666) -> boo
         draft.unlink()
     fsync_path(path.parent)
     return True
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file, or None when the file does not exist.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} does not hold a JSON object")
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object atomically, indented and with sorted keys; unknown types are written as text."""
+    write_atomic(path, json.dumps(content, indent=2, sort_keys=True, default=str))
 
 
 def fsync_path(path: Path) -> None:

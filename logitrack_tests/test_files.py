@@ -16,9 +16,11 @@ from logitrack_assets.files import (
     create_atomic,
     exclusive_lock,
     fsync_tree,
+    read_json,
     shared_lock,
     try_lock,
     write_atomic,
+    write_json,
 )
 
 
@@ -42,6 +44,21 @@ def test_write_atomic_failure_keeps_previous_content_and_leaves_no_draft(tmp_pat
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_file_is_complete_or_absent(tmp_path):
+    assert read_json(tmp_path / "none.json") is None
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "half.json", {("no", "key"): 1})  # type: ignore[dict-item]
+    assert read_json(tmp_path / "half.json") is None
+    write_json(tmp_path / "whole.json", {"at": 1})
+    assert read_json(tmp_path / "whole.json") == {"at": 1}
+
+
+def test_read_json_refuses_other_documents(tmp_path):
+    write_atomic(tmp_path / "list.json", "[]")
+    with pytest.raises(ValueError, match="JSON object"):
+        read_json(tmp_path / "list.json")
 
 
 def test_create_atomic_creates_once_with_mode(tmp_path):

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.lake import RECEIPT, Lake, write_json
+from logitrack_assets.files import write_json
+from logitrack_assets.lake import RECEIPT, Lake
 from logitrack_assets.trips.rules import month_bounds
 from logitrack_assets.trips.schema import BrokenFileError, describe, read_footer, read_plan
 from logitrack_assets.trips.source import Source, file_name

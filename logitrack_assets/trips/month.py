@@ -20,7 +20,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.lake import MANIFEST, Lake, write_json
+from logitrack_assets.files import write_json
+from logitrack_assets.lake import MANIFEST, Lake
 from logitrack_assets.trips import cleaning, rollups
 from logitrack_assets.trips.ingest import DiskFullError
 from logitrack_assets.trips.rules import REASONS, RULES_VERSION

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.lake import read_json, write_json
+from logitrack_assets.files import read_json, write_json
 
 NOT_PUBLISHED = (403, 404, 410)  # the TLC's server answers 403 for a file that it does not have
 RETRYABLE_STATUSES = (408, 425, 429, 500, 502, 503, 504)

@@ -26,7 +26,7 @@ from logitrack_assets.nyc_calendar import holidays_in
 from logitrack_assets.settings import get_settings
 from logitrack_assets.spark import spark_config
 from logitrack_assets.trips.cleaning import SILVER
-from logitrack_assets.trips.ingest import bring
+from logitrack_assets.trips.ingest import ingest_file
 from logitrack_assets.trips.month import clean_month, load_manifest, load_sample, load_stats
 from logitrack_assets.trips.rules import first_broken_rule, moments_of
 from logitrack_assets.trips.schema import read_plan
@@ -123,7 +123,7 @@ def measure(scratch: Path, source: Path, months: list[str], arguments: argparse.
     spark.sparkContext.setLogLevel("ERROR")
     lake, memory = Lake(scratch / "home"), PeakMemory()
     for month in months:
-        bring(lake, Source(str(source)), "yellow", month)
+        ingest_file(lake, Source(str(source)), "yellow", month)
     path = lake.bronze("yellow", months[0]) / file_name("yellow", months[0])
     for number in range(1, arguments.rounds + 1):
         known, seconds, used = timed(lambda: clean_month(spark, lake, months[0]))

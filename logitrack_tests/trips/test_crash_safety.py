@@ -14,7 +14,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from logitrack_assets.lake import MANIFEST, Lake, read_json
+from logitrack_assets.files import read_json
+from logitrack_assets.lake import MANIFEST, Lake
 from logitrack_assets.trips.source import file_name
 
 MONTHS = ("2023-01", "2023-02")
@@ -22,7 +23,8 @@ MONTHS = ("2023-01", "2023-02")
 PUBLISHING = """
     import sys
     from pathlib import Path
-    from logitrack_assets.lake import MANIFEST, Lake, write_json
+    from logitrack_assets.files import write_json
+    from logitrack_assets.lake import MANIFEST, Lake
     lake = Lake(Path(sys.argv[1]))
     places = {"silver": lake.silver("2019-01"), "rejected": lake.rejected("2019-01")}
     for version in range(1_000_000):
@@ -44,7 +46,7 @@ CLEANING = """
     from pyspark.sql import SparkSession
     from logitrack_assets.lake import Lake
     from logitrack_assets.spark import spark_config
-    from logitrack_assets.trips.ingest import bring
+    from logitrack_assets.trips.ingest import ingest_file
     from logitrack_assets.trips.month import clean_month
     from logitrack_assets.trips.source import Source
     home, *sources = map(Path, sys.argv[1:])
@@ -55,7 +57,7 @@ CLEANING = """
     lake.recover()
     for number, source in enumerate(itertools.cycle(sources)):
         for month in ("2023-01", "2023-02"):
-            bring(lake, Source(str(source)), "green", month, lambda text: None)
+            ingest_file(lake, Source(str(source)), "green", month, lambda text: None)
             clean_month(spark, lake, month)
         print("round", number, flush=True)
 """
