@@ -1,4 +1,4 @@
-"""Killed at any moment, a month is the old one or the new one."""
+"""A month keeps one complete version whenever its process is killed."""
 
 import hashlib
 import os
@@ -63,8 +63,8 @@ CLEANING = """
 """
 
 
-def started(script: str, *arguments: Path) -> subprocess.Popen[str]:
-    """A process that runs the script and has done its first round."""
+def start_process(script: str, *arguments: Path) -> subprocess.Popen[str]:
+    """Return a process that runs the script, after its first round."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -78,12 +78,12 @@ def started(script: str, *arguments: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_publishing_killed_at_random_moments(tmp_path):
-    chance = random.Random(7)
+def test_publication_killed_at_random_moments_is_complete(tmp_path):
+    generator = random.Random(7)
     for _ in range(12):
-        home = tmp_path / str(chance.random())
-        process = started(PUBLISHING, home)
-        time.sleep(chance.uniform(0, 0.15))
+        home = tmp_path / str(generator.random())
+        process = start_process(PUBLISHING, home)
+        time.sleep(generator.uniform(0, 0.15))
         process.kill()
         process.communicate()
         lake = Lake(home)
@@ -95,8 +95,8 @@ def test_publishing_killed_at_random_moments(tmp_path):
         assert found[0] == found[1]
 
 
-def whole(lake: Lake, month: str, digests: set[str]) -> None:
-    """Fails unless the month is one published version from the source's bytes to the counted rows."""
+def assert_complete(lake: Lake, month: str, digests: set[str]) -> None:
+    """Assert that the month is one published version, from the source's bytes to the counted rows."""
     receipt = lake.receipt("green", month)
     assert receipt is not None
     file = lake.bronze("green", month) / file_name("green", month)
@@ -115,7 +115,7 @@ def whole(lake: Lake, month: str, digests: set[str]) -> None:
 
 @pytest.mark.parametrize("victim", ["worker", "jvm"])
 @pytest.mark.long
-def test_cleaning_killed_at_a_random_moment(victim, tlc_folder, tmp_path):
+def test_cleaning_killed_at_random_moment_is_complete(victim, tlc_folder, tmp_path):
     versions = [tmp_path / "first", tmp_path / "second"]
     digests: dict[str, set[str]] = {month: set() for month in MONTHS}
     for rows, version in zip((2_000, 3_000), versions, strict=True):
@@ -124,7 +124,7 @@ def test_cleaning_killed_at_a_random_moment(victim, tlc_folder, tmp_path):
             path = version / "trip-data" / file_name("green", month)
             pq.write_table(pq.read_table(tlc_folder / "trip-data" / path.name).slice(0, rows), path)
             digests[month].add(hashlib.sha256(path.read_bytes()).hexdigest())
-    process = started(CLEANING, tmp_path / "home", *versions)
+    process = start_process(CLEANING, tmp_path / "home", *versions)
     java = [child for child in psutil.Process(process.pid).children(recursive=True) if "java" in child.name()]
     time.sleep(random.Random(victim).uniform(0, 5))
     if victim == "jvm":
@@ -138,4 +138,4 @@ def test_cleaning_killed_at_a_random_moment(victim, tlc_folder, tmp_path):
     lake = Lake(tmp_path / "home")
     lake.recover()
     for month in MONTHS:
-        whole(lake, month, digests[month])
+        assert_complete(lake, month, digests[month])

@@ -1,4 +1,4 @@
-"""The extracts of real trip files: what the provenance names, typed as published, with every kind of odd row."""
+"""The extracts match their provenance, keep the published types and contain every kind of invalid row."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from logitrack_assets.trips.ingest import check
+from logitrack_assets.trips.ingest import inspect_file
 from logitrack_assets.trips.source import file_name
 from logitrack_tests.data import extracts_folder
 from logitrack_tests.data.build import SELECTIONS, build
@@ -31,7 +31,7 @@ def extract(fleet: str, month: str) -> Path:
     return extracts_folder() / "trip-data" / file_name(fleet, month)
 
 
-def test_the_files_are_those_of_the_provenance_and_small():
+def test_extracts_match_provenance_and_size_limit():
     files = sorted((extracts_folder() / "trip-data").iterdir())
     assert files == sorted(extract(*key) for key in MONTHS)
     _, _, listed = (extracts_folder() / "PROVENANCE.md").read_text().partition("## Extracts")
@@ -40,21 +40,21 @@ def test_the_files_are_those_of_the_provenance_and_small():
 
 
 @pytest.mark.parametrize(("fleet", "month"), MONTHS)
-def test_ingestion_accepts_every_extract_and_counts_its_rows(fleet, month):
+def test_ingestion_accepts_extract_and_counts_its_rows(fleet, month):
     _, _, listed = (extracts_folder() / "PROVENANCE.md").read_text().partition("## Extracts")
     path = extract(fleet, month)
-    assert f"{path.name}  {check(path, fleet, month)['rows']:>7,} rows" in listed
+    assert f"{path.name}  {inspect_file(path, fleet, month)['rows']:>7,} rows" in listed
 
 
 @pytest.mark.parametrize(("fleet", "month"), TYPES)
-def test_types_are_those_of_the_published_month(fleet, month):
+def test_extract_has_published_types(fleet, month):
     fee = {"green": "ehail_fee", "yellow": "airport_fee"}[fleet]
     names = ("VendorID", "store_and_fwd_flag", "RatecodeID", "PULocationID", "passenger_count", fee, "payment_type")
     schema = pq.read_schema(extract(fleet, month))
     assert tuple(str(schema.field(name).type) for name in names) == TYPES[fleet, month]
 
 
-def test_odd_rows_are_kept_with_the_rows_they_belong_to():
+def test_extract_contains_each_kind_of_invalid_row():
     query = f"""
         with trips as (
             select VendorID, lpep_pickup_datetime as pickup_at, lpep_dropoff_datetime as dropoff_at, PULocationID,
@@ -79,7 +79,7 @@ def test_odd_rows_are_kept_with_the_rows_they_belong_to():
     assert duckdb.connect().execute(query).fetchall() == [(4, 22, 22, 179, 60, 22, 15, 29, 211)]
 
 
-def test_rides_across_the_clock_change_are_kept():
+def test_extract_contains_trips_across_clock_change():
     query = f"""
         select count(*) from '{extract("green", "2023-03")}'
         where lpep_pickup_datetime < timestamp '2023-03-12 03:00'
@@ -89,14 +89,14 @@ def test_rides_across_the_clock_change_are_kept():
     assert duckdb.connect().execute(query).fetchall() == [(14,)]
 
 
-def test_build_makes_them_again_byte_for_byte(whole_months, tmp_path):
+def test_extracts_are_reproduced_byte_for_byte(whole_months, tmp_path):
     for source, built in build(whole_months, tmp_path):
         assert built.read_bytes() == (extracts_folder() / "trip-data" / built.name).read_bytes()
         published, kept = pq.read_schema(source), pq.read_schema(built)
         assert kept.equals(published, check_metadata=True), built.name
 
 
-def test_source_files_are_those_of_the_provenance(whole_months):
+def test_source_files_match_provenance(whole_months):
     provenance = (extracts_folder() / "PROVENANCE.md").read_text()
     for fleet, month in MONTHS:
         path = whole_months / "trip-data" / file_name(fleet, month)
