@@ -1,4 +1,14 @@
-"""The fleets whose trip files are supported. Imports light: no dependency."""
+"""The supported fleets.
 
-FLEETS = ("yellow", "green")
-"""Fleet names as the TLC's file names carry them; the order is the numbering of fleets in the model's arrays."""
+Imports light: the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Fleet = Literal["yellow", "green"]
+"""A fleet's name as the TLC's file names carry it."""
+
+FLEETS: tuple[Fleet, ...] = get_args(Fleet)
+"""All fleets; their order numbers them in the model's arrays and must not change."""

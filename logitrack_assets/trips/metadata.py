@@ -145,7 +145,8 @@ def preview_folder(folder: Path) -> TableMetadataValue:
 
 def preview_trips(rows: pa.Table) -> TableMetadataValue:
     """Return the first trips of a table with zone names, minutes and miles to one decimal, and the rule if any."""
-    return table_metadata(map(_trip_record, rows.slice(0, PREVIEW_ROWS).to_pylist()), ["pickup", "from", "to"])
+    trips = rows.slice(0, PREVIEW_ROWS).to_pylist() if rows.num_rows else []
+    return table_metadata(map(_trip_record, trips), empty_columns=["pickup", "from", "to"])
 
 
 def table_metadata(records: Iterable[dict[str, Any]], empty_columns: Sequence[str] = ()) -> TableMetadataValue:
