@@ -1,7 +1,8 @@
 """Quality checks of a month in the lake, as plain functions.
 
-Each yields one sentence per problem and nothing for a good month. They read Parquet footers and single columns, so
-they need no Spark session.
+Each check yields one sentence per problem and nothing for a good month; its docstring states the claim that it checks,
+which Dagster shows as the check's description. Checks read Parquet footers and single columns, so they need no Spark
+session.
 """
 
 from __future__ import annotations
