@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import httpx
+import httpx2
 from rich.console import Console
 
 from logitrack_assets import sample
@@ -116,9 +116,9 @@ class LocalStack:
         while time.monotonic() < deadline:
             self.children.check()
             try:
-                if httpx.get(url, timeout=5).status_code == 200:
+                if httpx2.get(url, timeout=5).status_code == 200:
                     return
-            except httpx.TransportError:  # not listening yet
+            except httpx2.TransportError:  # not listening yet
                 time.sleep(0.2)
             time.sleep(0.2)
         raise LogitrackError(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
-import httpx
+import httpx2
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.lake import read_json, write_json
@@ -105,10 +105,10 @@ class Source:
             return Path(unquote(parts.path))
         return Path(self.base).expanduser()
 
-    def _client(self) -> httpx.Client:
+    def _client(self) -> httpx2.Client:
         # Any other encoding than identity would make lengths and ranges mean something else.
         headers = {"Accept-Encoding": "identity", "User-Agent": "logitrack"}
-        return httpx.Client(headers=headers, timeout=self.timeout_seconds, follow_redirects=True)
+        return httpx2.Client(headers=headers, timeout=self.timeout_seconds, follow_redirects=True)
 
     def _probe_http(self, url: str) -> Published | None:
         with self._client() as client:
@@ -161,13 +161,13 @@ class Source:
         for number in range(1, self.attempts + 1):
             try:
                 return attempt()
-            except httpx.HTTPStatusError as error:
+            except httpx2.HTTPStatusError as error:
                 if error.response.status_code not in RETRYABLE_STATUSES:
                     raise SourceError(f"{url} answered {error.response.status_code}.") from None
                 reason = f"it answered {error.response.status_code}"
-            except httpx.UnsupportedProtocol:
+            except httpx2.UnsupportedProtocol:
                 raise SourceError(f"{self.base} is no address: write https://…, file://… or a folder.") from None
-            except (httpx.TransportError, httpx.TooManyRedirects) as error:
+            except (httpx2.TransportError, httpx2.TooManyRedirects) as error:
                 reason = str(error) or type(error).__name__
             if number < self.attempts:
                 pause = self.pause_seconds * 2 ** (number - 1)
@@ -178,7 +178,7 @@ class Source:
         )
 
 
-def _published(url: str, answer: httpx.Response) -> Published | None:
+def _published(url: str, answer: httpx2.Response) -> Published | None:
     if answer.status_code in NOT_PUBLISHED:
         return None
     answer.raise_for_status()
