@@ -23,6 +23,6 @@ def require_extras(*extras: str) -> None:
     missing = [extra for extra in extras if find_spec(_TELLTALES[extra]) is None]
     if missing:
         raise MissingExtraError(
-            f"This command needs what the extra {' and '.join(missing)} installs.",
+            "This command needs packages that are not installed.",
             hint=f"Run pip install 'logitrack[{','.join(missing)}]'.",
         )

@@ -188,8 +188,7 @@ for command in json.load(sys.stdin):
         exit_code, stderr = json.loads(line)
         assert exit_code == 1, command
         assert stderr == (
-            f"error: This command needs what the extra {' and '.join(extras.split(','))} installs. "
-            f"Run pip install 'logitrack[{extras}]'.\n"
+            f"error: This command needs packages that are not installed. Run pip install 'logitrack[{extras}]'.\n"
         ), command
 
 
