@@ -51,15 +51,16 @@ wheel: .venv/ready  ## build dist/logitrack-*.whl
 	@$(PYTHON) -m venv .venv \
 	  || { echo "This Python cannot make virtual environments (Debian: apt-get install python3-venv)."; exit 1; }
 
+# The exports are complete, so pip resolves nothing: it would refuse `gql[requests]`, which they pin without its extra.
 .venv/ready: requirements/run.txt pyproject.toml | .venv/bin/python
 	@echo "Installing the pinned dependencies into .venv (a few minutes, once)…"
-	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/ready-dev: requirements/dev.txt .venv/ready
 	@echo "Installing what the tests need…"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 clean:  ## remove the environment (never the data in .logitrack)

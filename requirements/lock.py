@@ -1,6 +1,7 @@
 """Lock the dependencies of pyproject.toml in `uv.lock`, and export it with hashes to the files beside this script.
 
-pip installs the exports, so that installing asks for nothing but pip. The committed `uv.lock` holds no address of an
+pip installs the exports, so that installing asks for nothing but pip (`--no-deps`: they are complete, and uv names no
+extras in them, which pip's resolver would miss). The committed `uv.lock` holds no address of an
 index or of a file on it: people and CI use different mirrors, and the hashes identify the files. `uv lock --check`,
 `uv lock` and `uv export` accept this form; `uv sync` does not, because it downloads from the recorded addresses.
 
