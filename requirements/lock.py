@@ -1,9 +1,11 @@
 """Lock the dependencies of pyproject.toml in `uv.lock`, and export it with hashes to the files beside this script.
 
-pip installs the exports, so that installing asks for nothing but pip (`--no-deps`: they are complete, and uv names no
-extras in them, which pip's resolver would miss). The committed `uv.lock` holds no address of an
-index or of a file on it: people and CI use different mirrors, and the hashes identify the files. `uv lock --check`,
-`uv lock` and `uv export` accept this form; `uv sync` does not, because it downloads from the recorded addresses.
+pip installs the exports, so that installing needs nothing but pip. Install them with `--no-deps`: they are complete,
+and uv names no extras in them, which pip's resolver would miss.
+
+The committed `uv.lock` holds no address of an index or of a file on it: people and CI use different mirrors, and the
+hashes identify the files. `uv lock --check`, `uv lock` and `uv export` accept this form; `uv sync` does not, because
+it downloads from the recorded addresses.
 
 Usage: `python requirements/lock.py`, or `python requirements/lock.py --check` to change nothing and fail when
 pyproject.toml, `uv.lock` and the exports disagree.
