@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up demo test proof lint format lock sample bench clean help
+.PHONY: up demo test proof lint format lock wheel sample bench clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -39,8 +39,11 @@ bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under 
 sample: .venv/ready  ## build the packaged sample of real trips anew
 	$(BIN)/python -m logitrack_assets.sample.build
 
-lock: .venv/ready-dev  ## pin the dependencies anew
+lock: .venv/ready-dev  ## lock the dependencies of pyproject.toml and export them for pip
 	$(BIN)/python requirements/lock.py
+
+wheel: .venv/ready  ## build dist/logitrack-*.whl
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -48,16 +51,17 @@ lock: .venv/ready-dev  ## pin the dependencies anew
 	@$(PYTHON) -m venv .venv \
 	  || { echo "This Python cannot make virtual environments (Debian: apt-get install python3-venv)."; exit 1; }
 
+# The exports are complete, so pip resolves nothing: it would refuse `gql[requests]`, which they pin without its extra.
 .venv/ready: requirements/run.txt pyproject.toml | .venv/bin/python
 	@echo "Installing the pinned dependencies into .venv (a few minutes, once)…"
-	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/ready-dev: requirements/dev.txt .venv/ready
 	@echo "Installing what the tests need…"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
 clean:  ## remove the environment (never the data in .logitrack)
-	rm -rf .venv build *.egg-info
+	rm -rf .venv dist

@@ -10,12 +10,15 @@ import shlex
 import sys
 import warnings
 from enum import StrEnum
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings, get_settings, read_settings
 
@@ -49,9 +52,25 @@ Months = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.print(f"logitrack {installed_version('logitrack')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
 @app.command()
 def up() -> None:
     """Run PostgreSQL, Dagster and the service here until Ctrl-C; the first time makes a model of the sample."""
+    require_extras("assets", "service")
     from logitrack_assets.commands.stack import up as run
 
     run(get_settings(), console)
@@ -60,6 +79,7 @@ def up() -> None:
 @app.command()
 def demo() -> None:
     """Show the whole way once, from trips to an answered prediction, and end."""
+    require_extras("assets", "service")
     from logitrack_assets.commands.stack import demo as run
 
     run(get_settings(), console)
@@ -94,6 +114,7 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go: Parquet or CSV.")],
 ) -> None:
     """Answer a file of rides with the champion, row by row in the same order."""
+    require_extras("assets")
     from logitrack_assets.eta.file_scoring import score_file
     from logitrack_assets.eta.registry import ModelRegistry
 
@@ -150,7 +171,8 @@ def clean(
 
 @app.command()
 def env() -> None:
-    """Print what to export so that `dg` and `dagster` work on this instance: eval "$(logitrack env)"."""
+    """Print what to export so that `dagster` and `dg` work on this instance: eval "$(logitrack env)"."""
+    require_extras("assets")
     from logitrack_assets.instance import dagster_environment
 
     for name, value in dagster_environment(get_settings()).items():
@@ -160,6 +182,7 @@ def env() -> None:
 @app.command()
 def doctor() -> None:
     """Look at Java, memory, disk, ports, database, source and model; say what is wrong and how to mend it."""
+    require_extras("assets")
     from logitrack_assets.commands.doctor import run_diagnostics
 
     failed = False
@@ -175,6 +198,7 @@ def doctor() -> None:
 @model_app.command("list")
 def model_list() -> None:
     """All versions, newest first, and which one is served."""
+    require_extras("core")
     from logitrack_assets.commands.models import print_versions
 
     print_versions(get_settings(), console)
@@ -183,6 +207,7 @@ def model_list() -> None:
 @model_app.command("show")
 def model_show(version: Annotated[str, typer.Argument(help="A version from `logitrack model list`.")]) -> None:
     """The card of a version: what it was made of and how good it is."""
+    require_extras("core")
     from logitrack_assets.commands.models import print_card
 
     print_card(get_settings(), version, console)
@@ -191,6 +216,7 @@ def model_show(version: Annotated[str, typer.Argument(help="A version from `logi
 @model_app.command("promote")
 def model_promote(version: Annotated[str, typer.Argument(help="The version to serve.")], reason: Reason) -> None:
     """Serve this version from now on; the service follows within seconds."""
+    require_extras("core")
     from logitrack_assets.commands.models import promote
 
     promote(get_settings(), version, reason, console)
@@ -199,6 +225,7 @@ def model_promote(version: Annotated[str, typer.Argument(help="The version to se
 @model_app.command("rollback")
 def model_rollback(reason: Reason = "rolled back by hand") -> None:
     """Go back to the champion before this one."""
+    require_extras("core")
     from logitrack_assets.commands.models import rollback
 
     rollback(get_settings(), reason, console)
@@ -210,6 +237,7 @@ def create_admin(
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
 ) -> None:
     """Make an account with the role admin; it can give others their roles over HTTP."""
+    require_extras("service")
     # The only command that needs the service's own code: accounts are its business.
     from logitrack_service.auth.admin import create_admin as create
 
@@ -222,6 +250,7 @@ def create_admin(
 
 def _prepared() -> Settings:
     """Settings, Java, disk, database and Dagster's environment, before anything is begun."""
+    require_extras("assets")
     from logitrack_assets.commands.doctor import require_disk, require_java
     from logitrack_assets.database import database_url, migrate, wait_for_database
     from logitrack_assets.instance import dagster_environment
@@ -245,7 +274,7 @@ def main() -> None:
         read_settings(Settings)
         app()
     except LogitrackError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

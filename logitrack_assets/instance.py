@@ -15,8 +15,17 @@ from dagster_postgres import DagsterPostgresStorage
 from logitrack_assets.database import database_url, driver_url
 from logitrack_assets.settings import Settings, get_settings
 
-PROJECT = Path(__file__).parent.parent
-"""The folder with `workspace.yaml`, `dagster.yaml` and `pyproject.toml`."""
+_PACKAGE = Path(__file__).parent
+
+
+def config_file(name: str) -> Path:
+    """Return the path of `dagster.yaml` or `workspace.yaml`.
+
+    Both lie at the top level of the repository. The build copies them into the wheel as package data, because an
+    installed package has no repository beside it (`force-include` in pyproject.toml).
+    """
+    packaged = _PACKAGE / "instance_config" / name
+    return packaged if packaged.exists() else _PACKAGE.parent / name
 
 
 class LogitrackStorage(DagsterPostgresStorage):
@@ -45,7 +54,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     home = settings.home / "dagster"
     (home / "compute_logs").mkdir(parents=True, exist_ok=True)
     staged = home / f".dagster.yaml.{os.getpid()}"
-    copyfile(PROJECT / "dagster.yaml", staged)
+    copyfile(config_file("dagster.yaml"), staged)
     staged.replace(home / "dagster.yaml")
     return {
         "DAGSTER_HOME": str(home),

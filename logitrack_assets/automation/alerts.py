@@ -7,7 +7,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 from dagster import DagsterInstance, DefaultSensorStatus, RunFailureSensorContext, SkipReason, run_failure_sensor
 
 from logitrack_assets.settings import get_settings
@@ -59,7 +59,7 @@ def alert_on_failure(context: RunFailureSensorContext) -> SkipReason | None:
     webhook = get_settings().alert_webhook
     if webhook is not None:
         try:
-            httpx.post(webhook.get_secret_value(), json={"text": words}, timeout=10).raise_for_status()
-        except httpx.HTTPError as failure:  # the address may hold a token: it is not repeated
+            httpx2.post(webhook.get_secret_value(), json={"text": words}, timeout=10).raise_for_status()
+        except httpx2.HTTPError as failure:  # the address may hold a token: it is not repeated
             context.log.error(f"The alert could not be posted to LOGITRACK_ALERT_WEBHOOK: {type(failure).__name__}.")
     return None

@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 from dagster import DagsterInstance, EventLogRecord
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +29,7 @@ def ask(service_url: str) -> dict[str, Any]:
         LogitrackError: the service refused one of the three; the message carries its words.
     """
     user = {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(24)}
-    with httpx.Client(base_url=service_url, timeout=30) as client:
+    with httpx2.Client(base_url=service_url, timeout=30) as client:
         _expect(client.post("/register", json=user))
         token = _expect(client.post("/token", data={"grant_type": "password", **user}))["access_token"]
         return _expect(client.post("/predict", json=QUESTION, headers={"Authorization": f"Bearer {token}"}))
@@ -87,7 +87,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         console.print(f"  {asset:<20} {seconds:6.1f} s", highlight=False)
 
 
-def _expect(response: httpx.Response) -> dict[str, Any]:
+def _expect(response: httpx2.Response) -> dict[str, Any]:
     if not response.is_success:
         raise LogitrackError(
             f"The service answered {response.request.url.path} with {response.status_code}: {response.text[:300]}"

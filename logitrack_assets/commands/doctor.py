@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -91,8 +91,8 @@ def require_source(settings: Settings) -> str:
     url = settings.source_url
     if url.startswith(("http://", "https://")):
         try:
-            httpx.head(url, timeout=10, follow_redirects=True)
-        except httpx.HTTPError as error:
+            httpx2.head(url, timeout=10, follow_redirects=True)
+        except httpx2.HTTPError as error:
             raise LogitrackError(
                 f"{url} does not answer ({error or type(error).__name__}): check the network, or set LOGITRACK_TLC_URL "
                 "to a mirror or a folder; `make demo` needs neither."
@@ -146,9 +146,9 @@ def _port(host: str, port: int, setting: str) -> str:
     url = f"http://{host}:{port}"
     for path in ("/health/live", "/server_info"):  # ours, running: nothing to mend
         try:
-            if httpx.get(url + path, timeout=2).status_code == 200:
+            if httpx2.get(url + path, timeout=2).status_code == 200:
                 return f"{url} is logitrack, running"
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             break
     require_free_port(host, port, setting)
     return f"{host}:{port} is free"

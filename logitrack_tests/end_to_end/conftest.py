@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -103,8 +103,8 @@ class Installation:
         while waiting:
             assert process.poll() is None, process.stdout.read() if process.stdout else ""
             assert time.monotonic() - started < seconds, f"{waiting[0]} is not ready"
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(waiting[0], timeout=5).status_code == 200:
+            with contextlib.suppress(httpx2.HTTPError):
+                if httpx2.get(waiting[0], timeout=5).status_code == 200:
                     waiting.pop(0)
                     continue
             time.sleep(0.2)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -113,5 +113,5 @@ def _champion_saw(models: ModelRegistry, month: str) -> bool:
 
 
 def _served(installation: Installation) -> str | None:
-    ready = json.loads(httpx.get(f"{installation.service}/health/ready", timeout=10).text)
+    ready = json.loads(httpx2.get(f"{installation.service}/health/ready", timeout=10).text)
     return ready["model_version"]

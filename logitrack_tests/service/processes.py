@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 PASSWORD = "correct horse battery staple 7"
@@ -45,8 +45,8 @@ class RunningService:
     def wait_until_ready(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while True:
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/health/ready", timeout=2).json()["status"] == "ok":
+            with contextlib.suppress(httpx2.HTTPError):
+                if httpx2.get(f"{self.url}/health/ready", timeout=2).json()["status"] == "ok":
                     return
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
@@ -55,8 +55,8 @@ class RunningService:
     def user(self, username: str) -> dict[str, str]:
         """The header that a new user's requests carry."""
         login = {"username": username, "password": PASSWORD}
-        assert httpx.post(f"{self.url}/register", json=login).status_code == 201
-        token = httpx.post(f"{self.url}/token", data=login).json()["access_token"]
+        assert httpx2.post(f"{self.url}/register", json=login).status_code == 201
+        token = httpx2.post(f"{self.url}/token", data=login).json()["access_token"]
         return {"Authorization": f"Bearer {token}"}
 
     def stop(self) -> int:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 from sqlalchemy import create_engine, text
@@ -52,19 +52,19 @@ def service(home: Path, url: str) -> Iterator[RunningService]:
 def test_a_revoked_login_is_refused_by_whichever_worker_is_asked(service: RunningService):
     for number in range(5):
         headers = service.user(f"leaver-{number}")
-        assert httpx.post(f"{service.url}/logout", headers=headers).status_code == 204
+        assert httpx2.post(f"{service.url}/logout", headers=headers).status_code == 204
         # Each request on a connection of its own: the kernel gives them to either worker.
-        assert {httpx.get(f"{service.url}/me", headers=headers).status_code for _ in range(12)} == {401}
+        assert {httpx2.get(f"{service.url}/me", headers=headers).status_code for _ in range(12)} == {401}
 
 
 def test_metrics_are_those_of_all_workers(service: RunningService):
     def answered() -> float:
-        text = httpx.get(f"{service.url}/metrics").text
+        text = httpx2.get(f"{service.url}/metrics").text
         return sum(map(float, re.findall(r'requests_total{method="GET",route="unmatched",status="404"} (\S+)', text)))
 
     before = answered()
     for _ in range(40):
-        httpx.get(f"{service.url}/not/here")
+        httpx2.get(f"{service.url}/not/here")
     assert [answered() - before for _ in range(4)] == [40] * 4
 
 
@@ -77,8 +77,8 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(service: RunningServic
     while len([worker for worker in service.workers() if worker.pid != victim.pid]) < 2:
         assert time.monotonic() < deadline, "no new worker came"
         try:
-            statuses[httpx.post(f"{service.url}/predict", json=TRIP, headers=headers).status_code] += 1
-        except httpx.TransportError:
+            statuses[httpx2.post(f"{service.url}/predict", json=TRIP, headers=headers).status_code] += 1
+        except httpx2.TransportError:
             statuses["lost"] += 1  # a connection that the killed worker had taken
     service.wait_until_ready()
     assert set(statuses) <= {200, "lost"}
@@ -94,7 +94,7 @@ def test_predictions_go_on_while_postgres_is_away_and_are_stored_when_it_is_back
     enough = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(base_url=service.url, headers=headers, timeout=5) as client:
+        with httpx2.Client(base_url=service.url, headers=headers, timeout=5) as client:
             while not enough.is_set():
                 response = client.post("/predict", json=TRIP)
                 if response.status_code == 200:
@@ -108,10 +108,10 @@ def test_predictions_go_on_while_postgres_is_away_and_are_stored_when_it_is_back
     time.sleep(0.5)
     stop_postgres(home)
     began = time.monotonic()
-    login = httpx.post(f"{service.url}/token", data={"username": "patient", "password": PASSWORD}, timeout=10)
+    login = httpx2.post(f"{service.url}/token", data={"username": "patient", "password": PASSWORD}, timeout=10)
     assert login.status_code == 503
     assert login.headers["content-type"] == "application/problem+json"
-    assert httpx.get(f"{service.url}/health/ready", timeout=10).json()["checks"]["database"]["status"] == "degraded"
+    assert httpx2.get(f"{service.url}/health/ready", timeout=10).json()["checks"]["database"]["status"] == "degraded"
     time.sleep(max(0, 4 - (time.monotonic() - began)))
     assert database_url(Settings(home=home, database_url=None)) == url
     service.wait_until_ready(20)
@@ -135,14 +135,14 @@ def test_predictions_go_on_while_postgres_is_away_and_are_stored_when_it_is_back
 def test_nothing_secret_is_logged(service: RunningService):
     url = service.url
     login = {"username": "discreet", "password": PASSWORD}
-    httpx.post(f"{url}/register", json=login)
-    httpx.post(f"{url}/token", data={**login, "password": "a wrong but private one"})
-    tokens = httpx.post(f"{url}/token", data=login).json()
+    httpx2.post(f"{url}/register", json=login)
+    httpx2.post(f"{url}/token", data={**login, "password": "a wrong but private one"})
+    tokens = httpx2.post(f"{url}/token", data=login).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    httpx.get(f"{url}/me?token={tokens['access_token']}", headers=headers)
-    httpx.post(f"{url}/token/refresh", json={"refresh_token": tokens["refresh_token"]})
-    httpx.post(f"{url}/me/password", json={"current_password": PASSWORD, "new_password": "xx"}, headers=headers)
-    httpx.post(f"{url}/register", content=b'{"username": "x", "password": "' + PASSWORD.encode())
+    httpx2.get(f"{url}/me?token={tokens['access_token']}", headers=headers)
+    httpx2.post(f"{url}/token/refresh", json={"refresh_token": tokens["refresh_token"]})
+    httpx2.post(f"{url}/me/password", json={"current_password": PASSWORD, "new_password": "xx"}, headers=headers)
+    httpx2.post(f"{url}/register", content=b'{"username": "x", "password": "' + PASSWORD.encode())
     lines = service.log.read_text()
     assert '"event":"login_failed"' in lines, "the test would be empty without the log"
     for secret in (PASSWORD, "a wrong but private one", tokens["access_token"], tokens["refresh_token"]):
@@ -153,9 +153,9 @@ def test_nothing_secret_is_logged(service: RunningService):
 def test_stopping_finishes_what_was_begun_and_stores_it(service: RunningService, home: Path, url: str):
     headers = service.user("last-one")
     rides = {"trips": [TRIP] * 10_000}
-    with httpx.Client(base_url=service.url, headers=headers, timeout=30) as client:
+    with httpx2.Client(base_url=service.url, headers=headers, timeout=30) as client:
         client.get("/me")
-        answers: list[httpx.Response] = []
+        answers: list[httpx2.Response] = []
         asking = threading.Thread(target=lambda: answers.append(client.post("/predict/batch", json=rides)))
         asking.start()
         time.sleep(0.15)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import httpx
+import httpx2
 
 from logitrack_assets.files import read_json, write_json
 from logitrack_assets.trips.source.published import PublishedFile, SourceError, SourceUnavailableError
@@ -64,10 +64,10 @@ class HttpFiles:
         self._retry(published.url, lambda: self._receive(published, target))
         version.unlink()
 
-    def _client(self) -> httpx.Client:
+    def _client(self) -> httpx2.Client:
         # Under any other content coding, lengths and ranges would count encoded bytes.
         headers = {"Accept-Encoding": "identity", "User-Agent": "logitrack"}
-        return httpx.Client(headers=headers, timeout=self.timeout_seconds, follow_redirects=True)
+        return httpx2.Client(headers=headers, timeout=self.timeout_seconds, follow_redirects=True)
 
     def _head(self, url: str) -> PublishedFile | None:
         with self._client() as client:
@@ -105,15 +105,15 @@ class HttpFiles:
         for number in range(1, self.attempts + 1):
             try:
                 return operation()
-            except httpx.HTTPStatusError as error:
+            except httpx2.HTTPStatusError as error:
                 if error.response.status_code not in RETRYABLE_STATUSES:
                     raise SourceError(f"{url} responded {error.response.status_code}.") from None
                 reason = f"it responded {error.response.status_code}"
-            except httpx.UnsupportedProtocol:
+            except httpx2.UnsupportedProtocol:
                 raise SourceError(
                     f"{self.base} is not a valid address.", hint="Write https://…, file://… or a folder."
                 ) from None
-            except (httpx.TransportError, httpx.TooManyRedirects) as error:
+            except (httpx2.TransportError, httpx2.TooManyRedirects) as error:
                 reason = str(error) or type(error).__name__
             if number < self.attempts:
                 pause = self.pause_seconds * 2 ** (number - 1)
@@ -122,7 +122,7 @@ class HttpFiles:
         raise SourceUnavailableError(f"The source is down: {url} failed {self.attempts} times, last because {reason}.")
 
 
-def _published(url: str, response: httpx.Response) -> PublishedFile | None:
+def _published(url: str, response: httpx2.Response) -> PublishedFile | None:
     if response.status_code in ABSENT_STATUSES:
         return None
     response.raise_for_status()
@@ -132,7 +132,7 @@ def _published(url: str, response: httpx.Response) -> PublishedFile | None:
     return PublishedFile(url, int(length) if length is not None else None, etag)
 
 
-def _confirmed_offset(published: PublishedFile, response: httpx.Response, requested: int) -> int:
+def _confirmed_offset(published: PublishedFile, response: httpx2.Response, requested: int) -> int:
     """Return the byte at which the response begins: the requested one, or 0 when the server sends the whole file.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from logitrack_assets.database import database_url
@@ -40,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 @pytest.fixture(scope="module")
 def headers(service: RunningService) -> dict[str, str]:
     login = {"username": "first-admin", "password": PASSWORD}
-    token = httpx.post(f"{service.url}/token", data=login).json()["access_token"]
+    token = httpx2.post(f"{service.url}/token", data=login).json()["access_token"]
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -124,7 +124,7 @@ PATHS = (
 )  # fmt: skip
 
 
-def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> httpx.Request:
+def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> httpx2.Request:
     method, path = dice.choice(PATHS)
     if path.endswith("/") and len(path) > 1:
         path += "".join(f"%{byte:02x}" for byte in hostile_text(dice).encode(errors="replace")[:100]) or "x"
@@ -137,15 +137,15 @@ def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> h
     given = {**{name.encode(): value.encode() for name, value in headers.items()}, **extra}
     body = {name: hostile_value(dice) for name in dice.sample(FIELDS, dice.randint(0, 6))}
     if method == "GET":
-        return httpx.Request(
+        return httpx2.Request(
             method,
             url + path,
             params={k: str(v)[:500].encode(errors="replace").decode() for k, v in body.items()},
             headers=given,
         )
     if dice.random() < 0.1:
-        return httpx.Request(method, url + path, content=dice.randbytes(dice.randint(0, 3000)), headers=given)
-    return httpx.Request(method, url + path, content=json.dumps(body), headers=given)
+        return httpx2.Request(method, url + path, content=dice.randbytes(dice.randint(0, 3000)), headers=given)
+    return httpx2.Request(method, url + path, content=json.dumps(body), headers=given)
 
 
 @pytest.mark.long
@@ -154,7 +154,7 @@ def test_ten_thousand_hostile_requests_break_nothing(service: RunningService, he
 
     def attack(seed: int) -> Counter[int]:
         dice, statuses = random.Random(seed), Counter[int]()
-        with httpx.Client(timeout=30) as client:
+        with httpx2.Client(timeout=30) as client:
             for _ in range(asked // 4):
                 response = client.send(hostile_request(dice, service.url, headers))
                 statuses[response.status_code] += 1
@@ -168,5 +168,5 @@ def test_ten_thousand_hostile_requests_break_nothing(service: RunningService, he
     assert sum(statuses.values()) == asked
     assert not [status for status in statuses if status >= 500], statuses
     trip = {"pickup_zone": 161, "dropoff_zone": 132}
-    assert httpx.post(f"{service.url}/predict", json=trip, headers=headers).status_code == 200
+    assert httpx2.post(f"{service.url}/predict", json=trip, headers=headers).status_code == 200
     assert "unhandled_error" not in service.log.read_text()
