@@ -1,9 +1,15 @@
-"""What every test may share: one Spark session, one PostgreSQL, the real trips."""
+"""Fixtures and scheduling for every test: one Spark session and one PostgreSQL a worker, folders of their own.
+
+`make test` runs two workers (pytest-xdist). Tests that share something expensive stay together: those of one running
+installation in one group, those that need Spark in another, all others by file.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +17,66 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from logitrack_tests.data import extracts_folder
+
 REPOSITORY = Path(__file__).parent.parent
+GROUP_OF_FIXTURE = {"demo": "installation", "running": "installation", "spark": "spark"}
+"""Fixture to the group of the tests that use it, most expensive first."""
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ["PYSPARK_PYTHON"] = sys.executable
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each run a temporary folder of its own.
+
+    pytest's default is shared by all runs of a user, and every start closes it to others (mode 0700). The embedded
+    PostgreSQL of another run, which runs as an ordinary user when started by root, then cannot create its files.
+    """
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        config.option.basetemp = tempfile.mkdtemp(prefix="logitrack-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for `--dist loadgroup`, the long groups first, so that both workers end at about the same time."""
+    order = list(dict.fromkeys(GROUP_OF_FIXTURE.values()))
+
+    def group(item: pytest.Item) -> str:
+        fixtures = getattr(item, "fixturenames", ())
+        return next((name for fixture, name in GROUP_OF_FIXTURE.items() if fixture in fixtures), str(item.path))
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: order.index(group(item)) if group(item) in order else len(order))
+
+
 @pytest.fixture(scope="session")
-def tlc_folder() -> Path:
-    """Real trip files laid out as the TLC publishes them, beside the repository."""
-    folder = REPOSITORY.parent / "shared" / "tlc"
-    assert (folder / "trip-data").is_dir(), f"the real trips are missing: {folder}"
+def tlc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packaged sample of 2019 and the extracts in one folder, laid out as the TLC's."""
+    from logitrack_assets.sample import folder as sample_folder
+
+    base = tmp_path_factory.mktemp("tlc")
+    for source in (sample_folder(), extracts_folder()):
+        shutil.copytree(source / "trip-data", base / "trip-data", dirs_exist_ok=True)
+    return base
+
+
+@pytest.fixture(scope="session")
+def whole_months() -> Path:
+    """Whole months laid out as the TLC's, from the folder that LOGITRACK_TEST_TLC names; skips when it is unset."""
+    if not (named := os.environ.get("LOGITRACK_TEST_TLC")):
+        pytest.skip("set LOGITRACK_TEST_TLC to a folder laid out as the TLC's to run this")
+    base = Path(named).resolve()
+    assert (base / "trip-data").is_dir(), f"LOGITRACK_TEST_TLC: there is no folder {base / 'trip-data'}"
+    return base
+
+
+@pytest.fixture(scope="module", params=["tlc_folder", "whole_months"], ids=["extracts", "whole months"])
+def published(request: pytest.FixtureRequest) -> Path:
+    """Each of the two folders of trips in turn: for claims that must hold on extracts and on whole months."""
+    folder: Path = request.getfixturevalue(request.param)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""New York's calendar: holidays, weekdays, and the two odd hours of a year."""
+"""New York's calendar: holidays, weekdays, and the two ambiguous hours of a year."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,7 +15,7 @@ from logitrack_assets.nyc_calendar import (
 )
 
 
-def test_holidays_are_of_the_nation_and_of_the_state():
+def test_holidays_include_federal_and_state_ones():
     days = np.array(
         ["2019-07-04T23:59", "2019-02-12", "2021-06-18", "2022-12-26", "2019-07-05", "NaT"], dtype="datetime64[s]"
     )
@@ -23,11 +23,11 @@ def test_holidays_are_of_the_nation_and_of_the_state():
     assert is_holiday(days).tolist() == [True, True, True, True, False, False]
 
 
-def test_holidays_of_no_days_are_none():
+def test_is_holiday_accepts_empty_array():
     assert is_holiday(np.array([], dtype="datetime64[s]")).tolist() == []
 
 
-def test_weekdays_and_hours_agree_with_the_standard_library():
+def test_weekdays_and_hours_match_standard_library():
     moments = np.arange("1969-12-28T00:30", "1970-01-20", 61, dtype="datetime64[m]")
     python = moments.astype(datetime)
     assert iso_weekday(moments).tolist() == [moment.isoweekday() for moment in python]
@@ -35,7 +35,7 @@ def test_weekdays_and_hours_agree_with_the_standard_library():
 
 
 @pytest.mark.parametrize("year", [2011, 2019, 2020, 2026])
-def test_clocks_change_on_the_second_sunday_of_march_and_the_first_of_november(year):
+def test_clock_changes_are_second_march_and_first_november_sunday(year):
     changes = clock_changes(year)
     march = [date(year, 3, day) for day in range(1, 32) if date(year, 3, day).isoweekday() == 7]
     november = [date(year, 11, day) for day in range(1, 31) if date(year, 11, day).isoweekday() == 7]
@@ -44,20 +44,20 @@ def test_clocks_change_on_the_second_sunday_of_march_and_the_first_of_november(y
     assert changes.missing_until - changes.missing_from == timedelta(hours=1)
 
 
-def test_a_moment_is_read_off_new_yorks_clocks():
+def test_to_wall_clock_converts_offsets_and_keeps_naive_times():
     assert to_wall_clock(datetime(2019, 7, 1, 16, tzinfo=UTC)) == datetime(2019, 7, 1, 12)
     assert to_wall_clock(datetime(2019, 1, 1, 16, tzinfo=UTC)) == datetime(2019, 1, 1, 11)
-    assert to_wall_clock(datetime(2019, 3, 10, 2, 30)) == datetime(2019, 3, 10, 2, 30)  # no clock shows it: kept
+    assert to_wall_clock(datetime(2019, 3, 10, 2, 30)) == datetime(2019, 3, 10, 2, 30)  # does not exist: kept
 
 
-def test_the_autumn_hour_reads_the_same_twice_and_means_its_first_pass():
-    passes = [datetime(2019, 11, 3, hour, 30, tzinfo=UTC) for hour in (5, 6)]
-    assert [to_wall_clock(moment) for moment in passes] == [datetime(2019, 11, 3, 1, 30)] * 2
-    # Compared as timestamps: Python calls no two zones equal in an hour that happens twice (PEP 495).
-    assert from_wall_clock(datetime(2019, 11, 3, 1, 30)).timestamp() == passes[0].timestamp()
+def test_autumn_hour_means_its_first_occurrence():
+    occurrences = [datetime(2019, 11, 3, hour, 30, tzinfo=UTC) for hour in (5, 6)]
+    assert [to_wall_clock(moment) for moment in occurrences] == [datetime(2019, 11, 3, 1, 30)] * 2
+    # Compared as timestamps: aware datetimes of different zones never compare equal in a repeated hour (PEP 495).
+    assert from_wall_clock(datetime(2019, 11, 3, 1, 30)).timestamp() == occurrences[0].timestamp()
 
 
-def test_the_spring_hour_that_no_clock_shows_is_read_with_the_offset_before_it():
+def test_missing_spring_hour_is_read_with_offset_before_change():
     assert from_wall_clock(datetime(2019, 3, 10, 2, 30)).isoformat() == "2019-03-10T03:30:00-04:00"
     with pytest.raises(ValueError, match="no offset"):
         from_wall_clock(datetime(2019, 3, 10, tzinfo=UTC))

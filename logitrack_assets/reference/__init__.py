@@ -1,1 +1,1 @@
-"""Facts that do not change from month to month."""
+"""Reference data: taxi zones and fleets."""

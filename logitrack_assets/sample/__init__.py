@@ -1,8 +1,8 @@
-"""A small sample of real trips, laid out as the TLC publishes them; see PROVENANCE.md."""
+"""A small sample of real trips in the TLC's layout; see PROVENANCE.md."""
 
 from pathlib import Path
 
 
 def folder() -> Path:
-    """The folder that stands in for the TLC's server: `<folder>/trip-data/yellow_tripdata_2019-MM.parquet`."""
+    """Return the folder to use as a source: `<folder>/trip-data/yellow_tripdata_2019-MM.parquet`."""
     return Path(__file__).resolve().parent

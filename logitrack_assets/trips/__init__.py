@@ -1,1 +1,1 @@
-"""What a trip is: where the files come from, what their columns mean, which rows count."""
+"""Trips: source files, ingestion, schemas, cleaning rules, rollups, assets and checks."""

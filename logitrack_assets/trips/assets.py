@@ -33,19 +33,13 @@ from logitrack_assets.partitions import MONTHS
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips import metadata as metadata
+from logitrack_assets.trips.errors import SparkConnectionLostError
 from logitrack_assets.trips.ingest import NOT_PUBLISHED, IngestResult, ingest_file
-from logitrack_assets.trips.month import (
-    MonthManifest,
-    SparkConnectionLostError,
-    bronze_version,
-    clean_month,
-    load_manifest,
-    load_sample,
-    load_stats,
-    version_of,
-)
+from logitrack_assets.trips.manifest import MonthManifest, bronze_version, load_manifest, version_of
+from logitrack_assets.trips.month import clean_month
 from logitrack_assets.trips.rules import RULES_VERSION
 from logitrack_assets.trips.source import Source, SourceUnavailableError
+from logitrack_assets.trips.warehouse_load import load_sample, load_stats
 from logitrack_assets.warehouse import Warehouse, WarehouseError
 
 BRONZE, SILVER, REJECTED = "bronze_trips", "silver_trips", "rejected_trips"

@@ -1,47 +1,33 @@
-"""From a month's files to trips that count and rows that do not: plain functions from DataFrame to DataFrame.
+"""Cleaning of a month: plain functions from DataFrame to DataFrame.
 
-`read` gives the canonical columns of one file, `describe` adds what analysts and the model need, `apply_rules` adds the
-name of the first broken rule. No row is dropped on the way: trips are the rows whose `rule` is null.
+`read_file` returns the canonical columns of a file, `add_derived_columns` adds duration, calendar and boroughs,
+`apply_rules` adds the name of the first violated rule. No step drops rows: valid trips are the rows whose `rule` is
+null.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from logitrack_assets.months import Month
 from logitrack_assets.nyc_calendar import holidays_in
 from logitrack_assets.reference.zones import zones
-from logitrack_assets.trips.rules import DUPLICATE, RULES, first_broken_rule, moments_of, month_bounds
-from logitrack_assets.trips.schema import COLUMNS, ReadPlan
+from logitrack_assets.trips.file_schema import ReadPlan
+from logitrack_assets.trips.rules import DUPLICATE, RULES, first_violated_rule, rule_moments
+from logitrack_assets.trips.schema import REJECTED, SILVER, TRIP_KEY
 
-DERIVED = {
-    "duration_minutes": ("double", "Drop-off minus pickup"),
-    "pickup_hour": ("smallint", "Hour of the pickup, 0 to 23"),
-    "pickup_weekday": ("smallint", "ISO weekday of the pickup, Monday is 1"),
-    "is_holiday": ("boolean", "Whether the pickup's day is a holiday in New York"),
-    "pickup_borough": ("string", "Borough of the pickup's zone"),
-    "dropoff_borough": ("string", "Borough of the drop-off's zone"),
-}
-_FIRST = ("vendor_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone", "distance_miles")
-
-SILVER: dict[str, tuple[str, str]] = {
-    "fleet": ("string", "yellow or green"),
-    **{column.name: (column.type, column.meaning) for column in COLUMNS if column.name in _FIRST},
-    **DERIVED,
-    **{column.name: (column.type, column.meaning) for column in COLUMNS if column.name not in _FIRST},
-}
-"""Columns of a silver month, in order: type and meaning. A rejected month has `rule` besides."""
-
-RIDE = ("fleet", "vendor_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone")
-"""What makes two rows the same ride."""
-
-REJECTED: dict[str, tuple[str, str]] = {**SILVER, "rule": ("string", "The first rule that the row broke")}
+_WITHOUT_DISTANCE = 2**40
+"""Added to the row number of rows without a distance to sort them last; no file has that many rows."""
 
 
-def read(spark: SparkSession, path: Path | str, plan: ReadPlan, fleet: str) -> DataFrame:
-    """The canonical columns of a fleet's file, `fleet`, and `source_row`: the row's place in the file."""
-    # Nanoseconds (pandas writes them) come as a number; no other type is touched by this.
+def read_file(spark: SparkSession, path: Path | str, plan: ReadPlan, fleet: str) -> DataFrame:
+    """Return the canonical columns of a fleet's file, `fleet`, and `source_row`, the row number in the file."""
+    # Spark refuses nanosecond timestamps, which pandas writes; with this setting it returns them as bigint.
     spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")
     frame = spark.read.parquet(str(path))
     types = dict(frame.dtypes)
@@ -53,7 +39,7 @@ def read(spark: SparkSession, path: Path | str, plan: ReadPlan, fleet: str) -> D
             return F.col(f"`{source}`")
         if kind == "timestamp_ntz" and types[source] == "bigint":
             return F.expr(f"cast(timestamp_micros(`{source}` div 1000) as timestamp_ntz)")
-        return F.expr(f"try_cast(`{source}` as {kind})")  # what does not fit (a zone of 70,000) is not known
+        return F.expr(f"try_cast(`{source}` as {kind})")  # out of range, such as zone 70,000, becomes null
 
     return frame.select(
         F.lit(fleet).alias("fleet"),
@@ -62,30 +48,31 @@ def read(spark: SparkSession, path: Path | str, plan: ReadPlan, fleet: str) -> D
     )
 
 
-def month_facts(spark: SparkSession, month: str) -> DataFrame:
-    """One row with the month's moments and its holidays, to be joined to each trip.
+def month_parameters(spark: SparkSession, month: Month) -> DataFrame:
+    """Return one row with the moments and holidays of a month, to be joined to each trip.
 
-    As values in a row and not as literals in the plan: the same plan then serves every month, and Spark compiles it
-    once in a run and not once a month.
+    They are values in a row and not literals in the query, so that one query plan serves every month: Spark compiles
+    it once per application.
     """
-    start, _ = month_bounds(month)
-    moments = ", ".join(f"timestamp_ntz '{moment}' as {name}" for name, moment in moments_of(month).items())
-    days = [f"date '{day}'" for day in holidays_in(start.year) if str(day).startswith(month)]
+    moments = ", ".join(f"timestamp_ntz '{moment}' as {name}" for name, moment in rule_moments(month).items())
+    days = [f"date '{day}'" for day in holidays_in(month.year) if str(day).startswith(str(month))]
     holidays = f"cast(array({', '.join(days)}) as array<date>) as month_holidays"
     return spark.sql(f"select {moments}, {holidays}")
 
 
-def describe(trips: DataFrame, facts: DataFrame) -> DataFrame:
-    """Adds the derived columns to canonical rows and turns a distance that is not positive into null.
+def add_derived_columns(trips: DataFrame, parameters: DataFrame) -> DataFrame:
+    """Add duration, hour, weekday, holiday and boroughs; replace distances that are not positive by null.
 
-    `facts` is the row of `month_facts`; its columns stay, for the rules speak of them.
+    Args:
+        trips: Rows of `read_file`.
+        parameters: The row of `month_parameters`; its columns are kept for the rules.
     """
     day = F.col("pickup_at").cast("date")
     borough = F.array(*(F.lit(zone.borough) for zone in zones()))
     derived = {
         "distance_miles": F.expr("case when distance_miles > 0 and not isnan(distance_miles) then distance_miles end"),
-        # As numbers, for the clock never shifts and arithmetic on intervals costs twice as much. The session's zone
-        # is UTC, so these casts change nothing.
+        # Arithmetic on intervals takes twice as long as on numbers. The session's time zone is UTC, so the casts
+        # do not shift the wall clock.
         "duration_minutes": F.expr(
             "(unix_micros(cast(dropoff_at as timestamp)) - unix_micros(cast(pickup_at as timestamp))) / 60000000D"
         ),
@@ -95,54 +82,60 @@ def describe(trips: DataFrame, facts: DataFrame) -> DataFrame:
         "pickup_borough": F.get(borough, F.col("pickup_zone") - 1),
         "dropoff_borough": F.get(borough, F.col("dropoff_zone") - 1),
     }
-    return trips.crossJoin(F.broadcast(facts)).withColumns(derived)
+    return trips.crossJoin(F.broadcast(parameters)).withColumns(derived)
 
 
 def find_duplicates(trips: DataFrame) -> DataFrame:
-    """Rides that more than one row records, among the rows of `describe` that break no other rule.
+    """Return the trip keys that several rows share, among the rows that violate no other rule.
 
-    One row for each: the ride's number, and `kept_row`, the row that stands for it: the first in the file that gives
-    a distance. Few rows come out, whatever goes in, unless a file is mostly doubled. Two rides of a month of three
-    million share a number once in four million months.
+    The result is small unless most of a file is duplicated. Keys are compared by a 64-bit hash: in a month of three
+    million trips, a collision has a probability of about 1 in 4 million.
+
+    Args:
+        trips: Rows of `add_derived_columns`.
+
+    Returns:
+        `trip_hash`, and `kept_row`, the `source_row` of the row to keep: the first one with a distance.
     """
     others = tuple(rule for rule in RULES if rule.name != DUPLICATE)
-    # Rows without a distance come after those with one. A file has far fewer than 2**40 rows.
-    rank = F.expr("source_row + case when distance_miles is null then 1099511627776 else 0 end")
+    rank = F.expr(f"source_row + case when distance_miles is null then {_WITHOUT_DISTANCE} else 0 end")
     return (
-        trips.where(F.expr(first_broken_rule(others)).isNull())
-        .groupBy(F.xxhash64(*RIDE).alias("ride"))
+        trips.where(F.expr(first_violated_rule(others)).isNull())
+        .groupBy(F.xxhash64(*TRIP_KEY).alias("trip_hash"))
         .agg(F.count(F.lit(1)).alias("rows"), F.min(rank).alias("first"))
         .where("rows > 1")
-        .selectExpr("ride", "first % 1099511627776 as kept_row")
+        .selectExpr("trip_hash", f"first % {_WITHOUT_DISTANCE} as kept_row")
     )
 
 
-def apply_rules(trips: DataFrame, repeated: DataFrame) -> DataFrame:
-    """Adds `rule`, the name of the first rule that a row breaks, null for a trip that counts.
+def apply_rules(trips: DataFrame, duplicates: DataFrame) -> DataFrame:
+    """Add `rule`, the name of the first rule that a row violates, null for a valid trip.
 
-    Takes the rows of `describe` and what `find_duplicates` found among them; gives the columns of a rejected month.
+    Args:
+        trips: Rows of `add_derived_columns`.
+        duplicates: The result of `find_duplicates` for these rows.
+
+    Returns:
+        All rows, with the columns of a rejected month.
     """
     return (
-        trips.withColumn("ride", F.xxhash64(*RIDE))
-        .join(F.broadcast(repeated), "ride", "left")
-        .withColumn("rule", F.expr(first_broken_rule()))
+        trips.withColumn("trip_hash", F.xxhash64(*TRIP_KEY))
+        .join(F.broadcast(duplicates), "trip_hash", "left")
+        .withColumn("rule", F.expr(first_violated_rule()))
         .select(*REJECTED)
     )
 
 
 def valid_rows(checked: DataFrame) -> DataFrame:
-    """The trips that count."""
+    """Return the valid trips among the rows of `apply_rules`, with the columns of a silver month."""
     return checked.where("rule is null").select(*SILVER)
 
 
-def rejected(checked: DataFrame) -> DataFrame:
-    """The rows that break a rule, with its name."""
+def rejected_rows(checked: DataFrame) -> DataFrame:
+    """Return the rows of `apply_rules` that violate a rule."""
     return checked.where("rule is not null")
 
 
-def union(frames: Iterable[DataFrame]) -> DataFrame:
-    """All rows of frames with the same columns."""
-    first, *rest = frames
-    for frame in rest:
-        first = first.unionByName(frame)
-    return first
+def union_all(frames: Iterable[DataFrame]) -> DataFrame:
+    """Return all rows of one or more frames with the same columns."""
+    return reduce(DataFrame.unionByName, frames)

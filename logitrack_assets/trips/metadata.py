@@ -1,174 +1,211 @@
-"""What the assets tell about themselves in Dagster's UI: plain functions from results to metadata."""
+"""Metadata of the trip assets in Dagster's UI: plain functions from results to metadata."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dagster import (
-    MetadataValue,
-    TableColumn,
-    TableRecord,
-    TableSchema,
-)
+from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import month_range
 from logitrack_assets.plotting import as_markdown
+from logitrack_assets.reference.zones import zones
 from logitrack_assets.sample import folder as sample_folder
-from logitrack_assets.trips.cleaning import REJECTED, SILVER
 from logitrack_assets.trips.ingest import REPUBLISHED, IngestResult
-from logitrack_assets.trips.month import MonthManifest, load_manifest
-from logitrack_assets.trips.plots import rejections_by_rule, rows_of
+from logitrack_assets.trips.manifest import MonthManifest, load_manifest
+from logitrack_assets.trips.plots import rejections_by_rule
 from logitrack_assets.trips.rules import REASONS
+from logitrack_assets.trips.schema import REJECTED, SILVER
 
 PREVIEW_ROWS = 5
-MONTHS_SIDE_BY_SIDE = 36
+MAX_MONTHS_SIDE_BY_SIDE = 36
 
 
 def elapsed_metadata(started: float) -> dict[str, Any]:
-    """Seconds since `started`, a `time.monotonic()`."""
+    """Return the seconds since `started`, a `time.monotonic()`."""
     return {"seconds": round(time.monotonic() - started, 2)}
 
 
-def column_schema(which: str) -> TableSchema:
-    """Columns of a `silver` or `rejected` month, with their meanings."""
-    columns = {"silver": SILVER, "rejected": REJECTED}[which]
-    return TableSchema([TableColumn(name, kind, description=meaning) for name, (kind, meaning) in columns.items()])
+def column_schema(table: Literal["silver", "rejected"]) -> TableSchema:
+    """Return the columns of a silver or rejected month, with their meanings."""
+    columns = {"silver": SILVER, "rejected": REJECTED}[table]
+    return TableSchema([TableColumn(column.name, column.type, column.meaning) for column in columns.values()])
 
 
 def bronze_metadata(results: Sequence[IngestResult], base: str) -> dict[str, Any]:
-    """What came from the source: outcome, length, rows, digest and unread columns of each fleet's file."""
-    there = [(result, result.receipt) for result in results if result.receipt is not None]
-    rows = [
-        {
-            "fleet": result.fleet,
-            "outcome": result.outcome,
-            "rows": receipt["rows"] if (receipt := result.receipt) else 0,
-            "bytes": receipt["bytes"] if receipt else 0,
-            "sha256": receipt["sha256"] if receipt else "",
-            "url": receipt["url"] if receipt else "",
-        }
-        for result in results
-    ]
-    unread = {result.fleet: receipt["unread_columns"] for result, receipt in there if receipt["unread_columns"]}
+    """Return what was ingested: outcome, length, rows, digest and unread columns of each fleet's file.
+
+    Args:
+        results: One result per fleet.
+        base: Address of the source.
+    """
+    receipts = {result.fleet: result.receipt for result in results if result.receipt is not None}
     metadata: dict[str, Any] = {
-        "dagster/row_count": sum(receipt["rows"] for _, receipt in there),
-        "bytes": sum(receipt["bytes"] for _, receipt in there),
+        "dagster/row_count": sum(receipt["rows"] for receipt in receipts.values()),
+        "bytes": sum(receipt["bytes"] for receipt in receipts.values()),
         "source": base,
         "packaged_sample": base in (str(sample_folder()), sample_folder().as_uri()),
-        "files": table(rows),
-        "file_schema": {result.fleet: receipt["schema"] for result, receipt in there},
+        "files": table_metadata(map(_file_record, results)),
+        "file_schema": {fleet: receipt["schema"] for fleet, receipt in receipts.items()},
         "republished": [result.fleet for result in results if result.outcome == REPUBLISHED],
     }
+    unread = {fleet: receipt["unread_columns"] for fleet, receipt in receipts.items() if receipt["unread_columns"]}
     if unread:
         metadata["unread_columns"] = unread
     return metadata
 
 
-def silver_metadata(known: MonthManifest, lake: Lake) -> dict[str, Any]:
-    """Trips that count, by fleet, with a preview."""
-    folder = lake.silver(known.month)
+def silver_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
+    """Return the valid trips of a month by fleet, their version and a preview."""
+    folder = lake.silver(manifest.month)
     return {
-        "dagster/row_count": known.silver_rows,
-        "rows_by_fleet": {fleet: count.silver for fleet, count in known.counts.items()},
-        "rejection_rate": rejection_rate(known),
-        "bytes": size_of(folder),
+        "dagster/row_count": manifest.silver_rows,
+        "version": manifest.version,
+        "rows_by_fleet": {fleet: count.silver for fleet, count in manifest.counts.items()},
+        "rejection_rate": manifest.rejection_rate,
+        "bytes": parquet_bytes(folder),
         "path": MetadataValue.path(str(folder)),
-        "preview": preview(folder),
+        "preview": preview_folder(folder),
     }
 
 
-def rejected_metadata(known: MonthManifest, lake: Lake) -> dict[str, Any]:
-    """Rows that are no trips, by fleet and rule, with a preview."""
-    folder = lake.rejected(known.month)
-    total = {rule: rows_of(known, rule) for rule in REASONS}
-    rows = [
-        {"fleet": fleet, "rule": rule, "rows": count.rejected.get(rule, 0), "why": why}
-        for fleet, count in known.counts.items()
-        for rule, why in REASONS.items()
+def rejected_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
+    """Return the rejected rows of a month by fleet and rule, their version and a preview."""
+    folder = lake.rejected(manifest.month)
+    records = [
+        {"fleet": fleet, "rule": rule, "rows": count.rejected.get(rule, 0), "why": reason}
+        for fleet, count in manifest.counts.items()
+        for rule, reason in REASONS.items()
     ]
     return {
-        "dagster/row_count": known.rejected_rows,
-        "rejection_rate": rejection_rate(known),
-        "by_rule": table(rows),
-        **{f"rejected/{rule}": count for rule, count in total.items()},  # numbers of their own: Dagster charts them
-        "bytes": size_of(folder),
+        "dagster/row_count": manifest.rejected_rows,
+        "version": manifest.version,
+        "rejection_rate": manifest.rejection_rate,
+        "by_rule": table_metadata(records),
+        **{f"rejected/{rule}": manifest.rejected_by(rule) for rule in REASONS},  # single numbers: Dagster plots them
+        "bytes": parquet_bytes(folder),
         "path": MetadataValue.path(str(folder)),
-        "preview": preview(folder),
+        "preview": preview_folder(folder),
     }
 
 
 def months_overview(lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the newest months of the lake look like side by side: for silver_trips their rows and rejection rate by
-    fleet, with the months between that are not there; for rejected_trips a picture of the rules that were broken.
+    """Return a comparison of the newest months of the lake.
+
+    Returns:
+        For silver_trips, a table of rows and rejection rates by fleet, in which months missing between others are
+        marked; for rejected_trips, a figure of the rejected rows by rule. The lake must have a silver month.
     """
-    names = lake.silver_months()
-    there = {name: load_manifest(lake, name) for name in names[-MONTHS_SIDE_BY_SIDE:] if lake.manifest(name)}
-    fleets = sorted({fleet for known in there.values() for fleet in known.counts})
-    rows = []
-    for name in month_range(min(there), max(there))[-MONTHS_SIDE_BY_SIDE:]:
-        known = there.get(name)
-        row: dict[str, Any] = {"month": name, "state": "clean" if known else "NOT THERE"}
-        for fleet in fleets:
-            count = known.counts.get(fleet) if known else None
-            row[f"{fleet} trips"] = count.silver if count else 0
-            row[f"{fleet} rejected"] = f"{count.rejected_rows / max(count.bronze, 1):.2%}" if count else "no file"
-        rows.append(row)
-    picture = as_markdown(rejections_by_rule(list(there.values())), "rejections by rule")
-    return {"months_side_by_side": table(rows)}, {"rejections_over_months": MetadataValue.md(picture)}
+    names = lake.silver_months()[-MAX_MONTHS_SIDE_BY_SIDE:]
+    manifests = {name: load_manifest(lake, name) for name in names if lake.manifest(name)}
+    fleets = sorted({fleet for manifest in manifests.values() for fleet in manifest.counts})
+    months = month_range(min(manifests), max(manifests))[-MAX_MONTHS_SIDE_BY_SIDE:]
+    table = table_metadata(_month_record(month, manifests.get(month), fleets) for month in months)
+    figure = as_markdown(rejections_by_rule(list(manifests.values())), "rejections by rule")
+    return {"months_side_by_side": table}, {"rejections_over_months": MetadataValue.md(figure)}
 
 
-def sample_metadata(rows: pa.Table, asked: int) -> dict[str, Any]:
-    """Rows in the sample and how many were asked for."""
+def sample_metadata(rows: pa.Table, max_rows: int) -> dict[str, Any]:
+    """Return the rows of a sample, their maximum per fleet and a preview."""
     return {
         "dagster/row_count": rows.num_rows,
-        "sample_rows_per_fleet": asked,
-        "preview": MetadataValue.md(markdown(rows.slice(0, PREVIEW_ROWS))),
+        "sample_rows_per_fleet": max_rows,
+        "preview": preview_trips(rows),
     }
 
 
-def stats_metadata(counts: dict[str, int], known: MonthManifest) -> dict[str, Any]:
-    """Rows in each rollup table, and the trips that they count."""
+def stats_metadata(counts: dict[str, int], manifest: MonthManifest) -> dict[str, Any]:
+    """Return the rows of each rollup table, and the trips that they count."""
     return {
         "dagster/row_count": sum(counts.values()),
-        "trips_counted": known.silver_rows,
-        "tables": table([{"table": name, "rows": rows} for name, rows in counts.items()]),
+        "trips_counted": manifest.silver_rows,
+        "tables": table_metadata({"table": name, "rows": rows} for name, rows in counts.items()),
     }
 
 
-def rejection_rate(known: MonthManifest) -> float:
-    """Share of the month's rows that are no trips."""
-    return known.rejected_rows / max(known.silver_rows + known.rejected_rows, 1)
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of the Parquet files in a folder."""
+def parquet_bytes(folder: Path) -> int:
+    """Return the bytes of the Parquet files in a folder."""
     return sum(path.stat().st_size for path in folder.glob("*.parquet"))
 
 
-def preview(folder: Path) -> MetadataValue:
-    """The first rows of a folder of Parquet files as a Markdown table."""
+def preview_folder(folder: Path) -> TableMetadataValue:
+    """Return the first trips of a folder of Parquet files, readable for people."""
     for path in sorted(folder.glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(PREVIEW_ROWS):
-            return MetadataValue.md(markdown(pa.table(batch)))
-    return MetadataValue.md("*no rows*")
+            return preview_trips(pa.Table.from_batches([batch]))
+    return preview_trips(pa.table({}))
 
 
-def table(rows: Iterable[dict[str, Any]]) -> MetadataValue:
-    """Rows as a table of Dagster's."""
-    records = list(rows)
-    kinds = {int: "int", float: "float"}
-    columns = [TableColumn(name, kinds.get(type(value), "string")) for name, value in records[0].items()]
-    return MetadataValue.table([TableRecord(record) for record in records], TableSchema(columns))
+def preview_trips(rows: pa.Table) -> TableMetadataValue:
+    """Return the first trips of a table with zone names, minutes and miles to one decimal, and the rule if any."""
+    trips = rows.slice(0, PREVIEW_ROWS).to_pylist() if rows.num_rows else []
+    return table_metadata(map(_trip_record, trips), empty_columns=["pickup", "from", "to"])
 
 
-def markdown(rows: pa.Table) -> str:
-    """A small table in Markdown; columns that are null in every row are left out."""
-    names = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    for record in rows.select(names).to_pylist():
-        lines.append("| " + " | ".join("" if value is None else str(value) for value in record.values()) + " |")
-    return "\n".join(lines)
+def table_metadata(records: Iterable[dict[str, Any]], empty_columns: Sequence[str] = ()) -> TableMetadataValue:
+    """Return records with the same keys as a Dagster table.
+
+    Args:
+        records: The rows; None shows as an empty cell.
+        empty_columns: Columns of the table when there is no record.
+    """
+    rows = list(records)
+    kinds: dict[str, str] = dict.fromkeys(empty_columns if not rows else rows[0], "string")
+    for row in rows:
+        kinds |= {name: _TABLE_TYPES[type(value)] for name, value in row.items() if type(value) in _TABLE_TYPES}
+    schema = TableSchema([TableColumn(name, kind) for name, kind in kinds.items()])
+    return MetadataValue.table([TableRecord(row) for row in rows], schema)
+
+
+_TABLE_TYPES: dict[type, str] = {int: "int", float: "float"}
+
+
+def _file_record(result: IngestResult) -> dict[str, Any]:
+    receipt = result.receipt or {"rows": 0, "bytes": 0, "sha256": "", "url": ""}
+    facts = {name: receipt[name] for name in ("rows", "bytes", "sha256", "url")}
+    return {"fleet": result.fleet, "outcome": result.outcome, **facts}
+
+
+def _month_record(month: str, manifest: MonthManifest | None, fleets: Sequence[str]) -> dict[str, Any]:
+    record: dict[str, Any] = {"month": month, "state": "clean" if manifest else "MISSING"}
+    for fleet in fleets:
+        count = manifest.counts.get(fleet) if manifest else None
+        record[f"{fleet} trips"] = count.silver if count else 0
+        record[f"{fleet} rejected"] = f"{count.rejection_rate:.2%}" if count else "no file"
+    return record
+
+
+def _trip_record(trip: dict[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "fleet": trip["fleet"],
+        "pickup": _minute(trip["pickup_at"]),
+        "from": _zone_name(trip["pickup_zone"]),
+        "to": _zone_name(trip["dropoff_zone"]),
+        "minutes": _tenths(trip["duration_minutes"]),
+        "miles": _tenths(trip["distance_miles"]),
+    }
+    return record | {"rule": trip["rule"]} if "rule" in trip else record
+
+
+def _minute(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _tenths(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+@cache
+def _zone_names() -> dict[int, str]:
+    return {zone.zone: zone.name for zone in zones() if zone.name}
+
+
+def _zone_name(zone: int | None) -> str | None:
+    return None if zone is None else _zone_names().get(zone, f"zone {zone}")

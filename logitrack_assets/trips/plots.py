@@ -1,4 +1,4 @@
-"""Pictures of the lake over its months."""
+"""Figures of the lake over its months."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from logitrack_assets.plotting import new_axes
-from logitrack_assets.trips.month import MonthManifest
+from logitrack_assets.trips.manifest import MonthManifest
 from logitrack_assets.trips.rules import REASONS
+
+MAX_LABELLED_MONTHS = 12
 
 
 def rejections_by_rule(months: Sequence[MonthManifest]) -> Figure:
-    """Share of the rows of each month that broke each rule, all fleets together, stacked."""
-    figure, axes = new_axes("Rejected rows by rule", "month", "% of the month's rows")
-    names = [known.month for known in months]
-    below = [0.0] * len(months)
+    """Return stacked bars: the share of each month's rows that each rule rejects, all fleets together."""
+    figure, axes = new_axes("Rejected rows by rule", "month", "share of the month's rows, %")
+    names = [manifest.month for manifest in months]
+    bottom = [0.0] * len(months)
     for rule in REASONS:
-        shares = [100 * rows_of(known, rule) / max(known.silver_rows + known.rejected_rows, 1) for known in months]
+        shares = [
+            100 * manifest.rejected_by(rule) / max(manifest.silver_rows + manifest.rejected_rows, 1)
+            for manifest in months
+        ]
         if any(shares):
-            axes.bar(names, shares, bottom=below, label=rule)
-            below = [lower + share for lower, share in zip(below, shares, strict=True)]
-    every = max(1, len(names) // 12)
-    axes.set_xticks(range(0, len(names), every), names[::every], rotation=45, ha="right", fontsize=8)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+            axes.bar(names, shares, bottom=bottom, label=rule)
+            bottom = [lower + share for lower, share in zip(bottom, shares, strict=True)]
+    step = -(-len(names) // MAX_LABELLED_MONTHS) or 1
+    axes.set_xticks(range(0, len(names), step), names[::step], rotation=45, ha="right", fontsize=8)
+    axes.set_ylim(bottom=0)
+    if any(bottom):
+        axes.legend(frameon=False, fontsize=8, ncols=2)
     return figure
-
-
-def rows_of(known: MonthManifest, rule: str) -> int:
-    """Rows of all fleets of a month that broke a rule first."""
-    return sum(count.rejected.get(rule, 0) for count in known.counts.values())

@@ -1,30 +1,37 @@
-"""What a month's clean trips add up to: exact counts and sums, percentiles by a mergeable sketch, and a sample.
+"""Aggregates of a month's valid trips: exact counts and sums, mergeable duration sketches, and a sample.
 
 The sketch is DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch", VLDB 2019): a
-histogram of durations in bins that grow by a constant factor, so that every quantile comes out within 1% of the
-exact one, however groups and months are merged.
+histogram of durations in bins that grow by a constant factor. Every quantile is within 1% of the exact one, however
+groups and months are merged.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+
+from logitrack_assets.trips.schema import TRIP_KEY
 
 RELATIVE_ACCURACY = 0.01
 GAMMA = (1 + RELATIVE_ACCURACY) / (1 - RELATIVE_ACCURACY)
 NO_PAYMENT = -1
-"""Payment type of a trip that has none recorded."""
+"""Payment type of trips without a recorded one."""
 
 GRAINS: dict[str, dict[str, str]] = {
     "zone_hour": {"pickup_zone": "pickup_zone", "weekday": "pickup_weekday", "hour": "pickup_hour"},
     "pair": {"pickup_zone": "pickup_zone", "dropoff_zone": "dropoff_zone"},
     "payment": {"payment_type": f"cast(coalesce(payment_type, {NO_PAYMENT}) as smallint)"},
 }
-"""Grains that are counted from trips: the name of each key and the expression over a silver row that gives it."""
+"""Grains at which trips are counted: each key's name and its SQL expression over a silver row."""
 
 TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "trip_stats_hour": ("zone_hour", {"weekday": "weekday", "hour": "hour"}),
@@ -32,7 +39,7 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "trip_stats_pair": ("pair", {"pickup_zone": "pickup_zone", "dropoff_zone": "dropoff_zone"}),
     "trip_stats_payment": ("payment", {"payment_type": "payment_type"}),
 }
-"""Rollup tables: the grain that each is summed up from, and its keys as the grain names them."""
+"""Rollup tables: the grain that each is summed from, and its keys with their names in the grain."""
 MEASURES = ("trips", "duration_sum", "distance_sum")
 KEYS = ("pickup_zone", "dropoff_zone", "weekday", "hour", "payment_type")
 
@@ -41,41 +48,47 @@ SAMPLE_COLUMNS = (
     "pickup_borough", "dropoff_borough", "distance_miles", "duration_minutes", "passenger_count", "payment_type",
     "fare_amount", "tip_amount", "total_amount",
 )  # fmt: skip
-TRIP_ID = "xxhash64(fleet, vendor_id, pickup_at, dropoff_at, pickup_zone, dropoff_zone)"
-"""A trip's number: it follows from what makes the trip, so it is the same on every run and on every machine."""
+TRIP_ID = f"xxhash64({', '.join(TRIP_KEY)})"
+"""SQL expression for a trip's identifier: a hash of its key, equal on every run and machine."""
 
 
 def sketch_bin(minutes: Column) -> Column:
-    """The sketch's bin of a duration: the least i with minutes <= GAMMA**i."""
-    # A power of GAMMA must not fall into the next bin by a rounding error of the logarithm.
+    """Return the sketch bin of a duration: the least i with minutes <= GAMMA**i."""
+    # The margin keeps powers of GAMMA in their own bin despite rounding errors of the logarithm.
     return F.ceil(F.log(minutes) / math.log(GAMMA) - 1e-9).cast("smallint")
 
 
-def quantile(bins: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray, share: float) -> float:
-    """The duration, in minutes and within 1%, that `share` (0 to 1) of the sketched trips do not exceed.
+def quantile(bins: Sequence[int] | NDArray[Any], counts: Sequence[int] | NDArray[Any], share: float) -> float:
+    """Return a quantile of sketched durations in minutes, within 1%.
 
-    `bins` may be in any order and repeat, so merged sketches are simply concatenated ones. Raises ValueError for an
-    empty sketch.
+    Args:
+        bins: Bins in any order, possibly repeated: merged sketches are concatenated ones.
+        counts: Trips in each bin.
+        share: Share of trips at or below the quantile, 0 to 1.
+
+    Raises:
+        ValueError: The sketch is empty.
     """
     if not len(bins):
         raise ValueError("an empty sketch has no quantiles")
     order = np.argsort(bins, kind="stable")
-    reached = np.cumsum(np.asarray(counts)[order])
-    place = np.searchsorted(reached, math.floor(share * (reached[-1] - 1)), side="right")
-    return float(2 * GAMMA ** float(np.asarray(bins)[order][place]) / (GAMMA + 1))
+    cumulative = np.cumsum(np.asarray(counts)[order])
+    position = np.searchsorted(cumulative, math.floor(share * (cumulative[-1] - 1)), side="right")
+    return float(2 * GAMMA ** float(np.asarray(bins)[order][position]) / (GAMMA + 1))
 
 
-def cells(trips: DataFrame) -> DataFrame:
-    """Counts of a month's trips by grain, keys and bin of duration: what all rollups are summed up from.
+def count_cells(trips: DataFrame) -> DataFrame:
+    """Return the counts of a month's trips by grain, keys and duration bin, from which all rollups are summed.
 
-    Columns: grain, fleet, the keys of any grain (null where a grain lacks them), bin, trips, duration_sum,
-    distance_sum. Their number is bounded by the grains, not by the trips.
+    Returns:
+        Columns grain, fleet, `KEYS` (null where the grain lacks them), bin and `MEASURES`. The number of rows is
+        bounded by the grains, not by the trips.
     """
     frames = []
     for grain, keys in GRAINS.items():
-        named = [F.expr(keys.get(name, "cast(null as smallint)")).alias(name) for name in KEYS]
+        key_columns = [F.expr(keys.get(name, "cast(null as smallint)")).alias(name) for name in KEYS]
         frames.append(
-            trips.groupBy("fleet", *named, sketch_bin(F.col("duration_minutes")).alias("bin"))
+            trips.groupBy("fleet", *key_columns, sketch_bin(F.col("duration_minutes")).alias("bin"))
             .agg(
                 F.count(F.lit(1)).cast("int").alias("trips"),
                 F.sum("duration_minutes").alias("duration_sum"),
@@ -83,25 +96,52 @@ def cells(trips: DataFrame) -> DataFrame:
             )
             .select(F.lit(grain).alias("grain"), "*")
         )
-    first, *rest = frames
-    for frame in rest:
-        first = first.unionByName(frame)
-    return first
+    return reduce(DataFrame.unionByName, frames)
 
 
-def tables(counted: pa.Table, month: str) -> dict[str, pa.Table]:
-    """The rows of every rollup table, from the cells of a month."""
-    by_grain = {grain: counted.filter(pc.field("grain") == grain) for grain in GRAINS}
-    rolled = {name: _sketched(by_grain[grain], month, keys) for name, (grain, keys) in TABLES.items()}
-    ends = []
+def rollup_tables(cells: pa.Table, month: str) -> dict[str, pa.Table]:
+    """Return the rows of every rollup table by its name.
+
+    Args:
+        cells: Rows of `count_cells`.
+        month: `YYYY-MM`.
+    """
+    by_grain = {grain: cells.filter(pc.field("grain") == grain) for grain in GRAINS}
+    rollups = {name: _sum_groups(by_grain[grain], month, keys) for name, (grain, keys) in TABLES.items()}
+    zones = []
     for direction in ("pickup", "dropoff"):
-        zones = _sketched(by_grain["pair"], month, {"zone": f"{direction}_zone"})
-        ends.append(zones.append_column("direction", pa.repeat(direction, zones.num_rows)))
-    return rolled | {"trip_stats_zone": pa.concat_tables(ends)}
+        groups = _sum_groups(by_grain["pair"], month, {"zone": f"{direction}_zone"})
+        zones.append(groups.append_column("direction", pa.repeat(direction, groups.num_rows)))
+    return rollups | {"trip_stats_zone": pa.concat_tables(zones)}
 
 
-def _sketched(cells: pa.Table, month: str, keys: dict[str, str]) -> pa.Table:
-    """Sums cells up to one row a group, with the group's sketch as two lists: bins and counts."""
+def sample(trips: DataFrame, month: str, fleet: str, rows: int) -> DataFrame:
+    """Return a reproducible sample of a fleet's trips; a larger sample contains the smaller ones.
+
+    Args:
+        trips: A silver month.
+        month: `YYYY-MM`.
+        fleet: The fleet.
+        rows: Maximum number of trips.
+    """
+    selected = (
+        trips.where(F.col("fleet") == fleet)
+        .select(F.expr(TRIP_ID).alias("trip_id"), *SAMPLE_COLUMNS)
+        # Ordered by a second hash: `trip_id` itself is a column that analysts can filter by.
+        .orderBy(F.xxhash64("trip_id"), "trip_id")
+        .limit(rows)
+    )
+    return selected.select("trip_id", F.lit(month).alias("month"), *SAMPLE_COLUMNS)
+
+
+def _sum_groups(cells: pa.Table, month: str, keys: dict[str, str]) -> pa.Table:
+    """Return one row per fleet and keys: sums, and the sketch as two lists, bins and counts.
+
+    Args:
+        cells: Cells of one grain.
+        month: `YYYY-MM`.
+        keys: Names of the key columns in the result, with their names in `cells`.
+    """
     sources = ["fleet", *keys.values()]
     summed = (
         pa.TableGroupBy(cells, [*sources, "bin"], use_threads=False)
@@ -109,41 +149,30 @@ def _sketched(cells: pa.Table, month: str, keys: dict[str, str]) -> pa.Table:
         .sort_by([(name, "ascending") for name in [*sources, "bin"]])
         .combine_chunks()
     )
-    if not summed.num_rows:
-        starts = np.zeros(0, dtype=np.int64)
-    else:
-        changes = np.zeros(summed.num_rows, dtype=bool)
-        changes[0] = True
-        for name in sources:
-            values = pc.dictionary_encode(summed[name]).combine_chunks().indices.to_numpy()
-            changes[1:] |= values[1:] != values[:-1]
-        starts = np.flatnonzero(changes)
+    starts = _group_starts(summed, sources)
     offsets = pa.array([*starts, summed.num_rows], pa.int32())
 
     def total(measure: str) -> pa.Array:
         values = summed[f"{measure}_sum"].to_numpy()
         return pa.array(np.add.reduceat(values, starts) if len(starts) else values)
 
-    def listed(name: str, kind: pa.DataType) -> pa.Array:
+    def nested(name: str, kind: pa.DataType) -> pa.Array:
         return pa.ListArray.from_arrays(offsets, summed[name].combine_chunks().cast(kind))
 
     groups = summed.select(sources).take(pa.array(starts)).rename_columns(["fleet", *keys])
     columns = {name: groups[name] for name in groups.column_names}
     columns |= {measure: total(measure) for measure in MEASURES}
-    columns |= {"bins": listed("bin", pa.int16()), "counts": listed("trips_sum", pa.int32())}
+    columns |= {"bins": nested("bin", pa.int16()), "counts": nested("trips_sum", pa.int32())}
     return pa.table({"month": pa.repeat(month, len(starts)), **columns})
 
 
-def sample(trips: DataFrame, month: str, fleet: str, rows: int) -> DataFrame:
-    """The `rows` trips of a fleet whose numbers come first when hashed: the same ones on every run.
-
-    A larger sample contains the smaller ones.
-    """
-    chosen = (
-        trips.where(F.col("fleet") == fleet)
-        .select(F.expr(TRIP_ID).alias("trip_id"), *SAMPLE_COLUMNS)
-        # The number itself would do, were it not also a key that people may filter by.
-        .orderBy(F.xxhash64("trip_id"), "trip_id")
-        .limit(rows)
-    )
-    return chosen.select("trip_id", F.lit(month).alias("month"), *SAMPLE_COLUMNS)
+def _group_starts(rows: pa.Table, keys: Sequence[str]) -> NDArray[np.int64]:
+    """Return the index of each group's first row; `rows` is sorted by `keys`."""
+    if not rows.num_rows:
+        return np.zeros(0, dtype=np.int64)
+    changes = np.zeros(rows.num_rows, dtype=np.bool_)
+    changes[0] = True
+    for name in keys:
+        codes = pc.dictionary_encode(rows[name]).combine_chunks().indices.to_numpy()
+        changes[1:] |= codes[1:] != codes[:-1]
+    return np.flatnonzero(changes)

@@ -1,21 +1,24 @@
-"""Which rows count as trips: the rules, in the order in which they are asked.
+"""Cleaning rules: which rows are valid trips.
 
-A rule is data: a name, a predicate that is true for a row that breaks it, and why. A rejected row carries the
-name of the first rule it broke. Predicates are plain SQL over the canonical columns, `duration_minutes` and the
-moments of the month (`month_start` and the like, see `moments_of`); they run in Spark, and in DuckDB for comparison.
+A rule is data: a name, a predicate that is true for a row that violates it, and the reason. A rejected row carries the
+name of the first violated rule, in the order of `RULES`. Predicates are SQL over the canonical columns,
+`duration_minutes` and the moments of the month (`rule_moments`); Spark and DuckDB both execute them.
 
-Only what is known when somebody asks how long a ride will take may decide: times, zones, and a distance where
-one is given. Never fare, tip, payment or passengers.
+Rules use only facts that are known when an ETA is requested: times, zones and an optional distance. Fares, tips,
+payments and passenger counts must not decide which trips the model is trained and evaluated on.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from logitrack_assets.months import Month
 from logitrack_assets.nyc_calendar import clock_changes
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 
 RULES_VERSION = "1"
-"""Raise it when a predicate changes: months cleaned before then show as stale."""
+"""Increase it when a predicate changes: months cleaned under another version then show as stale."""
 
 MIN_TRIP_MINUTES = 1
 MAX_TRIP_MINUTES = 180
@@ -25,28 +28,34 @@ DUPLICATE = "duplicate"
 
 @dataclass(frozen=True)
 class Rule:
-    """What makes a row no trip: `predicate` is true for a row that breaks the rule."""
+    """A cleaning rule.
+
+    Attributes:
+        name: Identifier, stored with rejected rows.
+        predicate: SQL that is true for a row that violates the rule.
+        reason: Explanation for people.
+    """
 
     name: str
     predicate: str
-    why: str
+    reason: str
 
 
 RULES: tuple[Rule, ...] = (
     Rule(
         "missing_time",
         "pickup_at is null or dropoff_at is null",
-        "Without both times there is no duration.",
+        "The pickup or drop-off time is missing, so the duration is unknown.",
     ),
     Rule(
         "outside_month",
         "pickup_at < month_start or pickup_at >= month_end",
-        "The pickup is not in the file's month: a meter with a wrong date, or a row that belongs to another file.",
+        "The pickup is not in the file's month: the meter's date was wrong, or the row belongs to another file.",
     ),
     Rule(
         "clock_change",
         # The trip ends in or after the missing hour and began before its end; or it spans the doubled hour, or
-        # goes back in time inside it. A clock change a day away is not the reason why a trip is odd.
+        # ends before it begins inside that hour. Clock changes do not explain trips longer than the limit.
         "(missing_from <= dropoff_at and pickup_at < missing_until"
         " or pickup_at < doubled_from and doubled_until <= dropoff_at"
         " or doubled_from <= dropoff_at and dropoff_at <= pickup_at and pickup_at < doubled_until)"
@@ -56,55 +65,47 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dropoff_not_after_pickup",
         "dropoff_at <= pickup_at",
-        "A ride ends after it begins.",
+        "The drop-off is not later than the pickup.",
     ),
     Rule(
         "too_short",
         f"duration_minutes < {MIN_TRIP_MINUTES}",
-        "Under a minute nobody was driven anywhere: the meter was started by mistake or the ride was called off.",
+        "Shorter than a minute: the meter was started by mistake or the ride was cancelled.",
     ),
     Rule(
         "too_long",
         f"duration_minutes > {MAX_TRIP_MINUTES}",
-        "Over three hours is a meter left running, not a ride in the city.",
+        "Longer than three hours: the meter was left running.",
     ),
     Rule(
         "unknown_zone",
         f"pickup_zone is null or dropoff_zone is null or pickup_zone not between {FIRST_ZONE} and {LAST_ZONE}"
         f" or dropoff_zone not between {FIRST_ZONE} and {LAST_ZONE}",
-        "One end is unknown (264), outside the city (265) or no taxi zone: nobody could have asked for this ride.",
+        "The pickup or drop-off zone is unknown (264), outside the city (265) or not a taxi zone.",
     ),
     Rule(
         "impossible_speed",
         f"distance_miles > duration_minutes * {MAX_SPEED_MPH} / 60",
-        f"More than {MAX_SPEED_MPH} miles an hour door to door: the distance or a time is wrong.",
+        f"Faster than {MAX_SPEED_MPH} miles per hour on average: the distance or a time is wrong.",
     ),
     Rule(
         DUPLICATE,
-        # `kept_row` is the row that stands for all rows with the same fleet, vendor, times and zones.
+        # `kept_row` is the one row that is kept of all rows with the same trip key.
         "source_row <> kept_row",
-        "The same ride again (same fleet, vendor, times and zones): a record sent twice, or a payment that was "
-        "reversed or corrected. One of them is kept: the first in the file that gives a distance.",
+        "Same fleet, vendor, times and zones as another row: a record that was sent twice, or a payment that was "
+        "reversed or corrected. The first row in the file with a distance is kept.",
     ),
 )
 
-REASONS = {rule.name: rule.why for rule in RULES}
+REASONS = {rule.name: rule.reason for rule in RULES}
 
 
-def month_bounds(month: str) -> tuple[datetime, datetime]:
-    """First moment of the month `YYYY-MM` and of the one after it. Raises ValueError when it is no month."""
-    start = datetime.strptime(month, "%Y-%m")
-    end = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
-    return start, end
-
-
-def moments_of(month: str) -> dict[str, datetime]:
-    """The moments that predicates speak of: the month's bounds and its year's clock changes."""
-    start, end = month_bounds(month)
-    changes = clock_changes(start.year)
+def rule_moments(month: Month) -> dict[str, datetime]:
+    """Return the moments that predicates refer to: the month's bounds and its year's clock changes, by name."""
+    changes = clock_changes(month.year)
     return {
-        "month_start": start,
-        "month_end": end,
+        "month_start": month.start,
+        "month_end": month.end,
         "missing_from": changes.missing_from,
         "missing_until": changes.missing_until,
         "doubled_from": changes.doubled_from,
@@ -112,7 +113,7 @@ def moments_of(month: str) -> dict[str, datetime]:
     }
 
 
-def first_broken_rule(rules: tuple[Rule, ...] = RULES) -> str:
-    """One SQL expression that gives the name of the first rule a row breaks, null for a trip that counts."""
+def first_violated_rule(rules: tuple[Rule, ...] = RULES) -> str:
+    """Return a SQL expression for the name of the first rule that a row violates, null for a valid trip."""
     cases = " ".join(f"when {rule.predicate} then '{rule.name}'" for rule in rules)
     return f"case {cases} end"

@@ -73,7 +73,7 @@ def test_only_what_is_superseded_is_removed(tmp_path: Path) -> None:
 
 
 def test_old_requests_go_and_new_ones_stay(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 7)  # several rounds
+    monkeypatch.setattr(retention, "MAX_DELETE_ROWS", 7)  # several rounds
     engine = create_engine(database_url)
     now = datetime.now(UTC)
     with engine.begin() as connection:

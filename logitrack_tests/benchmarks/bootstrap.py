@@ -1,10 +1,10 @@
-"""Blows the packaged sample of real trips up to whole months, in files like the TLC's.
+"""Enlarge the packaged sample of real trips to whole months, in files with the TLC's layout.
 
     python -m logitrack_tests.benchmarks.bootstrap --into FOLDER --months 2019-01 2019-02 --rows 3000000
 
-Each row is a real one drawn with replacement, moved by whole weeks inside its month and by up to a quarter of an
-hour, its duration stretched a little; so hours, weekdays, zones and the share of bad rows stay what they are. A
-small share is written twice, once as a reversal with negative amounts, as the TLC's files have it.
+Each row is a real one, drawn with replacement, moved by whole weeks inside its month and by up to a quarter of an
+hour, with its duration scaled by about 10%. This preserves the distribution of hours, weekdays and zones and the share
+of invalid rows. A small share of rows is repeated as reversals with negative amounts, which the TLC's files contain.
 """
 
 import argparse
@@ -17,18 +17,18 @@ import pyarrow.parquet as pq
 from logitrack_assets.sample import folder
 
 REVERSED_SHARE = 0.005
-ROWS_IN_GROUP = 1_048_576  # pyarrow's default, which the TLC's files have
+ROW_GROUP_ROWS = 1_048_576  # pyarrow's default, as in the TLC's files
 WEEK = np.timedelta64(7, "D")
 AMOUNTS = ("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "improvement_surcharge", "total_amount")
 
 
 def bootstrap(month: str, rows: int, seed: int = 0) -> pa.Table:
-    """A month of `rows` rows made from the packaged sample of that month of 2019; the same for the same seed."""
+    """Return a month of `rows` rows drawn from the packaged sample of that month of 2019, reproducible by `seed`."""
     source = pq.read_table(folder() / "trip-data" / f"yellow_tripdata_{month}.parquet")
     random = np.random.default_rng([seed, int(month.replace("-", ""))])
-    doubled = int(rows * REVERSED_SHARE)
-    picked = random.integers(0, source.num_rows, rows - doubled)
-    table = source.take(pa.array(picked))
+    reversals = int(rows * REVERSED_SHARE)
+    drawn = random.integers(0, source.num_rows, rows - reversals)
+    table = source.take(pa.array(drawn))
 
     pickup = table["tpep_pickup_datetime"].to_numpy().astype("datetime64[s]")
     length = (table["tpep_dropoff_datetime"].to_numpy().astype("datetime64[s]") - pickup).astype(np.int64)
@@ -42,7 +42,7 @@ def bootstrap(month: str, rows: int, seed: int = 0) -> pa.Table:
     table = _replace(table, "tpep_pickup_datetime", pickup)
     table = _replace(table, "tpep_dropoff_datetime", pickup + length)
 
-    reversal = table.slice(0, doubled)
+    reversal = table.slice(0, reversals)
     for name in AMOUNTS:
         reversal = _replace(reversal, name, -reversal[name].to_numpy())
     table = pa.concat_tables([table, reversal])
@@ -50,10 +50,10 @@ def bootstrap(month: str, rows: int, seed: int = 0) -> pa.Table:
 
 
 def write(folder: Path, month: str, rows: int, seed: int = 0) -> Path:
-    """Writes a bootstrapped month below `folder`, laid out as the TLC does; returns its path."""
+    """Write a bootstrapped month below `folder` in the TLC's layout and return its path."""
     path = folder / "trip-data" / f"yellow_tripdata_{month}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(bootstrap(month, rows, seed), path, compression="snappy", row_group_size=ROWS_IN_GROUP)
+    pq.write_table(bootstrap(month, rows, seed), path, compression="snappy", row_group_size=ROW_GROUP_ROWS)
     return path
 
 
@@ -64,6 +64,7 @@ def _replace(table: pa.Table, name: str, values: np.ndarray) -> pa.Table:
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m logitrack_tests.benchmarks.bootstrap", description=__doc__)
     parser.add_argument("--into", type=Path, required=True, help="folder to write below")
     parser.add_argument("--months", nargs="+", default=["2019-01"], help="months of 2019, YYYY-MM")

@@ -25,8 +25,8 @@ def published_trips(tlc: Path, fleet: str, month: str) -> TripBatch:
 
 
 @pytest.fixture(scope="module")
-def of_2018(tlc_folder: Path) -> Reference:
-    counts = [histograms(published_trips(tlc_folder, "yellow", f"2018-{month:02d}")) for month in range(1, 13)]
+def of_2018(published: Path) -> Reference:
+    counts = [histograms(published_trips(published, "yellow", f"2018-{month:02d}")) for month in range(1, 13)]
     shares = {name: np.sum([month[name] for month in counts], axis=0).tolist() for name in counts[0]}
     return Reference({"yellow": shares}, {"yellow": 9_700.0}, 3.5)
 
@@ -37,17 +37,17 @@ def drifted(reference: Reference, trips: TripBatch, *, volume: int = 9_700, mae:
 
 
 @pytest.mark.parametrize("month", [f"2019-{month:02d}" for month in range(1, 13)])
-def test_no_month_of_2019_drifts(of_2018, tlc_folder, month):
-    assert drifted(of_2018, published_trips(tlc_folder, "yellow", month)) == set()
+def test_no_month_of_2019_drifts(of_2018, published, month):
+    assert drifted(of_2018, published_trips(published, "yellow", month)) == set()
 
 
-def test_march_and_april_2020_drift(of_2018, tlc_folder):
-    assert "psi third_of_month" in drifted(of_2018, published_trips(tlc_folder, "yellow", "2020-03"))
-    assert "psi hour" in drifted(of_2018, published_trips(tlc_folder, "yellow", "2020-04"))
+def test_march_and_april_2020_drift(of_2018, published):
+    assert "psi third_of_month" in drifted(of_2018, published_trips(published, "yellow", "2020-03"))
+    assert "psi hour" in drifted(of_2018, published_trips(published, "yellow", "2020-04"))
 
 
-def test_trips_that_vanish_and_errors_that_grow_are_drift(of_2018, tlc_folder):
-    trips = published_trips(tlc_folder, "yellow", "2019-01")
+def test_trips_that_vanish_and_errors_that_grow_are_drift(of_2018, published):
+    trips = published_trips(published, "yellow", "2019-01")
     assert drifted(of_2018, trips, volume=4_000) == {"volume ratio"}
     assert drifted(of_2018, trips, volume=20_000) == {"volume ratio"}
     assert drifted(of_2018, trips, mae=5.0) == {"error ratio"}

@@ -1,4 +1,4 @@
-"""The rules and what is derived, on rows that one can count on one's fingers; then on real months."""
+"""Cleaning rules and derived columns on small hand-made files."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from logitrack_assets.months import Month
 from logitrack_assets.trips import cleaning
-from logitrack_assets.trips.rules import RULES, month_bounds
-from logitrack_assets.trips.schema import read_plan
+from logitrack_assets.trips.file_schema import plan_reading
+from logitrack_assets.trips.rules import RULES
+from logitrack_assets.trips.schema import REJECTED
 
 SPRING, AUTUMN = datetime(2019, 3, 10), datetime(2019, 11, 3)
 TYPES = {
@@ -31,17 +33,17 @@ def ride(pickup: datetime, minutes: float = 10, **other: Any) -> dict[str, Any]:
 def checked(
     spark: SparkSession, folder: Path, month: str, rides: list[dict], types: dict[str, pa.DataType] = TYPES
 ) -> list[dict[str, Any]]:
-    """The judged rows in the order of the file."""
+    """Return the rows with their violated rule, in the order of the file."""
     path = folder / "rides.parquet"
     pq.write_table(pa.Table.from_pylist(rides, pa.schema(types)), path)
-    raw = cleaning.read(spark, path, read_plan(pq.read_schema(path), path.name), "yellow")
-    trips = cleaning.describe(raw, cleaning.month_facts(spark, month))
+    raw = cleaning.read_file(spark, path, plan_reading(pq.read_schema(path), path.name), "yellow")
+    trips = cleaning.add_derived_columns(raw, cleaning.month_parameters(spark, Month.parse(month)))
     rows = cleaning.apply_rules(trips, cleaning.find_duplicates(trips)).toArrow().to_pylist()
     assert len(rows) == len(rides)
     return rows
 
 
-def test_each_rule_is_broken_by_a_ride_of_its_own(spark, tmp_path):
+def test_each_rule_rejects_its_example(spark, tmp_path):
     noon = datetime(2019, 3, 5, 12)
     rides = {
         None: ride(noon),
@@ -57,11 +59,12 @@ def test_each_rule_is_broken_by_a_ride_of_its_own(spark, tmp_path):
     }
     rules = [row["rule"] for row in checked(spark, tmp_path, "2019-03", list(rides.values()))]
     assert rules == list(rides)
-    assert {rule.name for rule in RULES} == set(filter(None, rides)), "every rule has its ride here"
+    assert {rule.name for rule in RULES} == set(filter(None, rides)), "every rule is covered by a ride"
 
 
-def test_limits_belong_to_the_trips(spark, tmp_path):
-    first, after = month_bounds("2019-03")
+def test_limits_are_inclusive(spark, tmp_path):
+    month = Month.parse("2019-03")
+    first, after = month.start, month.end
     rides = [
         ride(first),
         ride(after - timedelta(seconds=1)),
@@ -81,7 +84,7 @@ def test_limits_belong_to_the_trips(spark, tmp_path):
     assert rules == [None] * 7 + ["outside_month"] * 2 + ["unknown_zone"] * 4
 
 
-def test_money_payment_and_passengers_decide_nothing(spark, tmp_path):
+def test_fare_passengers_and_missing_distance_do_not_reject(spark, tmp_path):
     noon = datetime(2019, 3, 5, 12)
     rides = [
         ride(noon, fare_amount=-5.0),
@@ -96,7 +99,7 @@ def test_money_payment_and_passengers_decide_nothing(spark, tmp_path):
     assert [row["distance_miles"] for row in rows] == [2.0] * 4 + [None] * 2
 
 
-def test_of_rows_that_repeat_a_ride_the_first_with_a_distance_is_kept(spark, tmp_path):
+def test_first_duplicate_with_distance_is_kept(spark, tmp_path):
     noon = datetime(2019, 3, 5, 12)
     same = [
         ride(noon, trip_distance=0.0),
@@ -117,21 +120,21 @@ def test_of_rows_that_repeat_a_ride_the_first_with_a_distance_is_kept(spark, tmp
     assert rules == ["duplicate", None, "duplicate", "duplicate", "impossible_speed", *others_kept]
 
 
-def test_the_spring_hour_that_no_clock_shows(spark, tmp_path):
+def test_trips_touching_missing_spring_hour_are_rejected(spark, tmp_path):
     rides = {
         "ends before": (ride(SPRING + timedelta(minutes=100), 15), None),
         "spans": (ride(SPRING + timedelta(minutes=110), 75), "clock_change"),
         "begins in it": (ride(SPRING + timedelta(minutes=130), 15), "clock_change"),
         "ends in it": (ride(SPRING + timedelta(minutes=110), 15), "clock_change"),
         "begins after": (ride(SPRING + timedelta(minutes=180), 15), None),
-        "a meter left on": (ride(SPRING, 1000), "too_long"),
+        "meter left on": (ride(SPRING, 1000), "too_long"),
     }
     rows = checked(spark, tmp_path, "2019-03", [row for row, _ in rides.values()])
     assert [row["rule"] for row in rows] == [rule for _, rule in rides.values()]
-    assert rows[2]["pickup_at"] == SPRING + timedelta(minutes=130), "times are never shifted"
+    assert rows[2]["pickup_at"] == SPRING + timedelta(minutes=130), "times are not shifted"
 
 
-def test_the_autumn_hour_that_happens_twice(spark, tmp_path):
+def test_trips_with_ambiguous_autumn_hour_are_rejected(spark, tmp_path):
     rides = {
         "inside, forwards": (ride(AUTUMN + timedelta(minutes=70), 20), None),
         "inside, backwards": (ride(AUTUMN + timedelta(minutes=110), -40), "clock_change"),
@@ -144,7 +147,7 @@ def test_the_autumn_hour_that_happens_twice(spark, tmp_path):
     assert [row["rule"] for row in rows] == [rule for _, rule in rides.values()]
 
 
-def test_what_analysts_and_the_model_need_is_derived(spark, tmp_path):
+def test_derived_columns(spark, tmp_path):
     (row,) = checked(spark, tmp_path, "2019-11", [ride(datetime(2019, 11, 28, 23, 59, 30), 12.5)])
     expected = {
         "fleet": "yellow", "vendor_id": 1, "duration_minutes": 12.5, "pickup_hour": 23, "pickup_weekday": 4,
@@ -152,7 +155,7 @@ def test_what_analysts_and_the_model_need_is_derived(spark, tmp_path):
         "dropoff_at": datetime(2019, 11, 29, 0, 12), "passenger_count": 1, "airport_fee": None, "rule": None,
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
-    assert list(row) == list(cleaning.REJECTED)
+    assert list(row) == list(REJECTED)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_what_analysts_and_the_model_need_is_derived(spark, tmp_path):
     ],
     ids=["int32", "double", "null", "nanoseconds"],
 )  # fmt: skip
-def test_types_that_wander_give_the_same_trip(types, spark, tmp_path):
+def test_published_types_read_as_canonical_ones(types, spark, tmp_path):
     noon = datetime(2019, 3, 5, 12)
     empty = {name: None for name, kind in types.items() if kind == pa.null()}
     (row,) = checked(spark, tmp_path, "2019-03", [ride(noon) | empty], TYPES | types)

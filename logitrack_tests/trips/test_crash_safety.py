@@ -1,4 +1,4 @@
-"""Killed at any moment, a month is the old one or the new one."""
+"""A month keeps one complete version whenever its process is killed."""
 
 import hashlib
 import os
@@ -14,7 +14,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from logitrack_assets.lake import MANIFEST, Lake, read_json
+from logitrack_assets.files import read_json
+from logitrack_assets.lake import MANIFEST, Lake
 from logitrack_assets.trips.source import file_name
 
 MONTHS = ("2023-01", "2023-02")
@@ -22,7 +23,8 @@ MONTHS = ("2023-01", "2023-02")
 PUBLISHING = """
     import sys
     from pathlib import Path
-    from logitrack_assets.lake import MANIFEST, Lake, write_json
+    from logitrack_assets.files import write_json
+    from logitrack_assets.lake import MANIFEST, Lake
     lake = Lake(Path(sys.argv[1]))
     places = {"silver": lake.silver("2019-01"), "rejected": lake.rejected("2019-01")}
     for version in range(1_000_000):
@@ -44,7 +46,7 @@ CLEANING = """
     from pyspark.sql import SparkSession
     from logitrack_assets.lake import Lake
     from logitrack_assets.spark import spark_config
-    from logitrack_assets.trips.ingest import bring
+    from logitrack_assets.trips.ingest import ingest_file
     from logitrack_assets.trips.month import clean_month
     from logitrack_assets.trips.source import Source
     home, *sources = map(Path, sys.argv[1:])
@@ -55,14 +57,14 @@ CLEANING = """
     lake.recover()
     for number, source in enumerate(itertools.cycle(sources)):
         for month in ("2023-01", "2023-02"):
-            bring(lake, Source(str(source)), "green", month, lambda text: None)
+            ingest_file(lake, Source(str(source)), "green", month, lambda text: None)
             clean_month(spark, lake, month)
         print("round", number, flush=True)
 """
 
 
-def started(script: str, *arguments: Path) -> subprocess.Popen[str]:
-    """A process that runs the script and has done its first round."""
+def start_process(script: str, *arguments: Path) -> subprocess.Popen[str]:
+    """Return a process that runs the script, after its first round."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -76,12 +78,12 @@ def started(script: str, *arguments: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_publishing_killed_at_random_moments(tmp_path):
-    chance = random.Random(7)
+def test_publication_killed_at_random_moments_is_complete(tmp_path):
+    generator = random.Random(7)
     for _ in range(12):
-        home = tmp_path / str(chance.random())
-        process = started(PUBLISHING, home)
-        time.sleep(chance.uniform(0, 0.15))
+        home = tmp_path / str(generator.random())
+        process = start_process(PUBLISHING, home)
+        time.sleep(generator.uniform(0, 0.15))
         process.kill()
         process.communicate()
         lake = Lake(home)
@@ -93,8 +95,8 @@ def test_publishing_killed_at_random_moments(tmp_path):
         assert found[0] == found[1]
 
 
-def whole(lake: Lake, month: str, digests: set[str]) -> None:
-    """Fails unless the month is one published version from the source's bytes to the counted rows."""
+def assert_complete(lake: Lake, month: str, digests: set[str]) -> None:
+    """Assert that the month is one published version, from the source's bytes to the counted rows."""
     receipt = lake.receipt("green", month)
     assert receipt is not None
     file = lake.bronze("green", month) / file_name("green", month)
@@ -113,7 +115,7 @@ def whole(lake: Lake, month: str, digests: set[str]) -> None:
 
 @pytest.mark.parametrize("victim", ["worker", "jvm"])
 @pytest.mark.long
-def test_cleaning_killed_at_a_random_moment(victim, tlc_folder, tmp_path):
+def test_cleaning_killed_at_random_moment_is_complete(victim, tlc_folder, tmp_path):
     versions = [tmp_path / "first", tmp_path / "second"]
     digests: dict[str, set[str]] = {month: set() for month in MONTHS}
     for rows, version in zip((2_000, 3_000), versions, strict=True):
@@ -122,7 +124,7 @@ def test_cleaning_killed_at_a_random_moment(victim, tlc_folder, tmp_path):
             path = version / "trip-data" / file_name("green", month)
             pq.write_table(pq.read_table(tlc_folder / "trip-data" / path.name).slice(0, rows), path)
             digests[month].add(hashlib.sha256(path.read_bytes()).hexdigest())
-    process = started(CLEANING, tmp_path / "home", *versions)
+    process = start_process(CLEANING, tmp_path / "home", *versions)
     java = [child for child in psutil.Process(process.pid).children(recursive=True) if "java" in child.name()]
     time.sleep(random.Random(victim).uniform(0, 5))
     if victim == "jvm":
@@ -136,4 +138,4 @@ def test_cleaning_killed_at_a_random_moment(victim, tlc_folder, tmp_path):
     lake = Lake(tmp_path / "home")
     lake.recover()
     for month in MONTHS:
-        whole(lake, month, digests[month])
+        assert_complete(lake, month, digests[month])
