@@ -20,10 +20,10 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from logitrack_assets import warehouse as warehouse_module
 from logitrack_assets.database import database_url as embedded_database
 from logitrack_assets.database import migrate
+from logitrack_assets.definitions import resources_from_settings
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import month_range
 from logitrack_assets.settings import Settings, get_settings
-from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips import checks, rollups
 from logitrack_assets.trips.assets import SPECS, assets
 from logitrack_assets.trips.ingest import DiskFullError, ingest_file
@@ -53,7 +53,7 @@ def workspace(spark, database_url, tmp_path, monkeypatch):
                 [*assets, *checks.checks],
                 selection=list(names) or None,
                 instance=self.instance,
-                resources={"spark": SparkResource.from_settings(get_settings())},
+                resources=resources_from_settings(get_settings()),
                 tags={
                     "dagster/asset_partition_range_start": first,
                     "dagster/asset_partition_range_end": last or first,
