@@ -110,7 +110,7 @@ def live_error_trigger(
         "and o.reported_at > now() - make_interval(days => %s)",
         (champion.version, LIVE_DAYS),
     ).fetchone()
-    outcomes, live = row or (0, None)
+    outcomes, live = row or (0, 0.0)
     expected = champion.metrics.mae_minutes
     if outcomes < MIN_LIVE_OUTCOMES or live <= expected * (1 + worse_by):
         return None

