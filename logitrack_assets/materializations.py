@@ -31,12 +31,13 @@ class RecordedMaterializations:
         value = materialization.metadata.get(entry) if materialization is not None else None
         return None if value is None else str(value.value)
 
-    def own_text(self, asset: str, entry: str) -> str | None:
-        """Return a metadata entry that this run recorded for any partition of an asset, or None."""
-        for (key, _), materialization in self._own.items():
-            if key == AssetKey(asset) and entry in materialization.metadata:
-                return str(materialization.metadata[entry].value)
-        return None
+    def own_texts(self, asset: str, entry: str) -> dict[str | None, str]:
+        """Return a metadata entry of this run's own materialisations of an asset as text, by partition."""
+        return {
+            partition: str(materialization.metadata[entry].value)
+            for (key, partition), materialization in self._own.items()
+            if key == AssetKey(asset) and entry in materialization.metadata
+        }
 
     @cached_property
     def _own(self) -> dict[tuple[AssetKey, str | None], AssetMaterialization]:

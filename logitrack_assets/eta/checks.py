@@ -51,7 +51,8 @@ def no_drift(
     context: AssetCheckExecutionContext, registry: ModelRegistryResource, warehouse: WarehouseResource
 ) -> AssetCheckResult:
     """Warns where a month after the champion's training months has drifted from what it was trained on."""
-    version = RecordedMaterializations(context.instance, context.run.run_id).own_text("eta_drift", MODEL_VERSION)
+    compared = RecordedMaterializations(context.instance, context.run.run_id).own_texts("eta_drift", MODEL_VERSION)
+    version = next(iter(compared.values()), None)
     if version is None:
         champion = registry.open().champion()
         if champion is None:

@@ -16,6 +16,7 @@ from dagster import (
     AssetCheckResult,
     AssetChecksDefinition,
     AssetCheckSeverity,
+    Failure,
     MetadataValue,
     asset_check,
 )
@@ -158,22 +159,23 @@ def find_problems(
         find: The check.
         lake: The lake.
         month: `YYYY-MM`.
-        materialized: The silver version to check; None, where none was recorded, accepts any.
+        materialized: The silver version that the run materialised; None takes the one in the lake.
 
     Raises:
         ReplacedVersionError: The lake holds another version before or after the check.
     """
-    _require_version(lake, month, materialized)
+    version = materialized or silver_version(lake, month)
+    _require_version(lake, month, version)
     problems = list(find(lake, month))
-    _require_version(lake, month, materialized)
+    _require_version(lake, month, version)
     return problems
 
 
-def _require_version(lake: Lake, month: str, materialized: str | None) -> None:
+def _require_version(lake: Lake, month: str, version: str | None) -> None:
     current = silver_version(lake, month)
-    if materialized is not None and current != materialized:
+    if current != version:
         raise ReplacedVersionError(
-            f"{month} has silver version {current} in the lake, not {materialized}.",
+            f"{month} has silver version {current} in the lake, not {version}.",
             hint="Another run replaced it; the checks of that run apply.",
         )
 
@@ -185,14 +187,13 @@ def _month_check(
 
     @asset_check(name=name, asset=SILVER_TRIPS, blocking=blocking, description=find.__doc__)
     def check_months(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
-        recorded = RecordedMaterializations(context.instance, context.run.run_id)
+        recorded = RecordedMaterializations(context.instance, context.run.run_id).own_texts(SILVER_TRIPS, VERSION)
         opened = lake.open(context.log.info)
         months = months_to_check(context, opened)
-        problems = [
-            problem
-            for month in months
-            for problem in find_problems(find, opened, month, recorded.text(SILVER_TRIPS, VERSION, month))
-        ]
+        try:
+            problems = [text for month in months for text in find_problems(find, opened, month, recorded.get(month))]
+        except ReplacedVersionError as error:
+            raise Failure(str(error), allow_retries=False) from error
         return AssetCheckResult(
             passed=not problems,
             severity=severity,
