@@ -18,12 +18,12 @@ from pydantic import Field
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta import plots, tracking
-from logitrack_assets.eta.artifact.predictor import CARD, FORMAT, REFERENCE
-from logitrack_assets.eta.drift import DriftMeasurement, Reference
+from logitrack_assets.eta.artifact.predictor import CARD, FORMAT
+from logitrack_assets.eta.drift import DriftMeasurement
 from logitrack_assets.eta.drift_store import write_measurements
 from logitrack_assets.eta.evaluation.gates import GateResult, evaluate_gates
 from logitrack_assets.eta.model_card import table
-from logitrack_assets.eta.month_drift import measure_month
+from logitrack_assets.eta.month_drift import find_drift
 from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
 from logitrack_assets.eta.training.pipeline import Candidate, TrainingOptions, build
@@ -236,21 +236,18 @@ def eta_drift(
     Population stability of each input, the number of trips, and the champion's error on the month's trips relative to
     its own test error.
     """
-    models, months = registry.open(), lake.open(context.log.info)
+    models, opened = registry.open(), lake.open(context.log.info)
     champion = models.champion()
     predictor = models.load(champion.version) if champion else None
     for month in context.partition_keys:
         if predictor is None:
             metadata = _outcome("No champion yet: there is nothing to compare the month with.")
-        elif not months.silver(month).is_dir():
+        elif not opened.silver(month).is_dir():
             metadata = _outcome("The month has no silver trips.")
         elif month <= predictor.manifest.trained_through:
             metadata = _outcome(f"{predictor.version} is trained through {predictor.manifest.trained_through}.")
         else:
-            reference = Reference.load(models.path(predictor.version) / REFERENCE)
-            measurements = measure_month(
-                spark.spark_session, months.silver(month), predictor, reference, policy.drift_thresholds()
-            )
+            measurements = find_drift(spark.spark_session, opened, models, predictor, month, policy.drift_thresholds())
             with warehouse.open().connect() as connection:
                 write_measurements(connection, month, predictor.version, measurements)
             metadata = _drift_metadata(predictor.version, measurements)
