@@ -1,6 +1,6 @@
-"""The `logitrack` command: arguments in, sentences out; what it does is in `logitrack_assets.commands`.
+"""The `logitrack` command: options in, text out. The work is in `logitrack_assets.commands`.
 
-Imports stay inside the commands, so that `--help` does not wait for Dagster and Spark.
+Imports are inside the commands, so that `--help` does not load Dagster and Spark.
 """
 
 from __future__ import annotations
@@ -20,40 +20,41 @@ from rich.markup import escape
 
 from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.settings import Settings, get_settings, read_settings
+from logitrack_assets.settings import Settings, get_settings, read_settings, require_known_variables
+from logitrack_service.settings import ServiceSettings
 
 app = typer.Typer(
     name="logitrack",
-    help="How long does a city ride take? Trips of the New York taxi commission become a model and a service.",
+    help="Estimated durations of New York taxi trips: from the TLC's files to a model and an HTTP service.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-model_app = typer.Typer(no_args_is_help=True, help="The models: what there is, what is served, and going back.")
+model_app = typer.Typer(no_args_is_help=True, help="List, show, promote and roll back model versions.")
 app.add_typer(model_app, name="model")
-user_app = typer.Typer(no_args_is_help=True, help="The service's accounts, where only the machine's owner may act.")
+user_app = typer.Typer(no_args_is_help=True, help="Accounts of the service that only the operator can create.")
 app.add_typer(user_app, name="user")
 
 console = Console()
-errors = Console(stderr=True)
+error_console = Console(stderr=True)
 
 
-class Estimator(StrEnum):
-    """What grows the trees."""
+class EstimatorOption(StrEnum):
+    """Libraries that fit the trees."""
 
     xgboost = "xgboost"
     gbt = "gbt"
 
 
 Months = Annotated[
-    str, typer.Option("--months", help="Months to load: 2019-03, 2019-01:2019-06, or several separated by commas.")
+    str, typer.Option("--months", help="Months to ingest: 2019-03, 2019-01:2019-06, or several separated by commas.")
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the history.")]
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         console.print(f"logitrack {installed_version('logitrack')}", highlight=False)
         raise typer.Exit
 
@@ -67,111 +68,99 @@ def root(
     """Take the options that come before a command."""
 
 
-@app.command()
-def up() -> None:
-    """Run PostgreSQL, Dagster and the service here until Ctrl-C; the first time makes a model of the sample."""
+@app.command("up")
+def up_command() -> None:
+    """Run PostgreSQL, Dagster and the service until Ctrl-C; the first start trains on the packaged sample."""
     require_extras("assets", "service")
-    from logitrack_assets.commands.stack import up as run
+    from logitrack_assets.commands.stack import run_stack
 
-    run(get_settings(), console)
+    run_stack(get_settings(), console)
 
 
-@app.command()
-def demo() -> None:
-    """Show the whole way once, from trips to an answered prediction, and end."""
+@app.command("demo")
+def demo_command() -> None:
+    """Run everything once, from trips to a prediction over HTTP, and stop."""
     require_extras("assets", "service")
-    from logitrack_assets.commands.stack import demo as run
+    from logitrack_assets.commands.demo import run_demo
 
-    run(get_settings(), console)
+    run_demo(get_settings(), console)
 
 
-@app.command()
-def materialize(
+@app.command("materialize")
+def materialize_command(
     months: Months,
-    fleets: Annotated[str | None, typer.Option(help="yellow, green, or both with a comma [LOGITRACK_FLEETS]")] = None,
+    fleets: Annotated[
+        str | None, typer.Option(help="yellow, green, or both separated by a comma [LOGITRACK_FLEETS]")
+    ] = None,
     estimator: Annotated[
-        Estimator, typer.Option(help="XGBoost on Spark, or MLlib's GBTRegressor.")
-    ] = Estimator.xgboost,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer trees and folds: for a first look.")] = False,
+        EstimatorOption, typer.Option(help="XGBoost on Spark, or MLlib's GBTRegressor.")
+    ] = EstimatorOption.xgboost,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer trees and folds, for a first look.")] = False,
 ) -> None:
-    """Load months from the source and train on them, through Dagster, as the UI would."""
+    """Ingest months from the source and train on all months, through Dagster, as its UI would."""
+    require_extras("assets")
     if fleets is not None:
         os.environ["LOGITRACK_FLEETS"] = fleets
-    settings = _prepared()
-    from logitrack_assets.commands.materialize import QUICK
-    from logitrack_assets.commands.materialize import materialize as run
+    from logitrack_assets.commands.preparation import prepare_instance
+
+    settings = prepare_instance()
+    from logitrack_assets.commands.materialize import QUICK, ingest_and_train
     from logitrack_assets.commands.months import parse_months
 
     training = {"estimator": estimator.value, **(QUICK if quick else {})}
-    problems = run(settings, parse_months(months), console, training=training)
-    if problems:
-        raise LogitrackError("\n".join(problems))
+    failures = ingest_and_train(settings, parse_months(months), console, training=training)
+    if failures:
+        raise LogitrackError("\n".join(failures))
 
 
-@app.command()
-def predict(
+@app.command("predict")
+def predict_command(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV: pickup_zone, dropoff_zone, pickup_at, distance_miles?")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go: Parquet or CSV.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the predictions: Parquet or CSV.")],
 ) -> None:
-    """Answer a file of rides with the champion, row by row in the same order."""
+    """Predict the trips of a file with the champion, row by row in the same order."""
     require_extras("assets")
-    from logitrack_assets.eta.file_scoring import score_file
-    from logitrack_assets.eta.registry import ModelRegistry
+    from logitrack_assets.commands.predictions import predict_file
 
-    models = ModelRegistry(get_settings().home / "models")
-    champion = models.champion()
-    if champion is None:
-        raise LogitrackError("There is no champion to ask: run `logitrack materialize --months 2019-01:2019-12` first.")
-    rows = score_file(file, output, models.load(champion.version))
-    console.print(f"{rows:,} rides answered by {champion.version}: {output}", highlight=False)
+    predict_file(get_settings(), file, output, console)
 
 
-@app.command()
-def check(
-    months: Annotated[
-        str, typer.Option("--months", help="Months to look at; all that are materialised if unset.")
-    ] = "",
+@app.command("check")
+def check_command(
+    months: Annotated[str, typer.Option("--months", help="Months to check; all in the lake if unset.")] = "",
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write the results as JUnit XML.")] = None,
 ) -> None:
     """Run every asset check on what is materialised; exit non-zero when one of severity ERROR fails."""
-    settings = _prepared()
-    from logitrack_assets.commands.checks import check as run
+    require_extras("assets")
+    from logitrack_assets.commands.preparation import prepare_instance
+
+    settings = prepare_instance()
+    from logitrack_assets.commands.checks import run_asset_checks
     from logitrack_assets.commands.months import parse_months
 
-    verdicts = run(settings, parse_months(months) if months else [], console, junit)
-    raise typer.Exit(1 if any(verdict.broken for verdict in verdicts) else 0)
+    outcomes = run_asset_checks(settings, parse_months(months) if months else [], console, junit)
+    raise typer.Exit(1 if any(outcome.failed for outcome in outcomes) else 0)
 
 
-@app.command()
-def clean(
+@app.command("clean")
+def clean_command(
     days: Annotated[
-        int | None, typer.Option(min=0, help="Age in days of runs that go [LOGITRACK_KEEP_RUNS_DAYS]")
+        int | None, typer.Option(min=0, help="Age in days of runs to remove [LOGITRACK_KEEP_RUNS_DAYS]")
     ] = None,
 ) -> None:
-    """Remove old runs and their logs, and old requests to the service; newest materialisations stay."""
-    settings = _prepared()
-    from datetime import UTC, datetime, timedelta
+    """Remove old runs with their logs, and old requests to the service; the newest materialisations stay."""
+    require_extras("assets")
+    from logitrack_assets.commands.preparation import prepare_instance
 
-    from dagster import DagsterInstance
+    settings = prepare_instance()
+    from logitrack_assets.commands.clean import remove_old_records
 
-    from logitrack_assets.automation.retention import remove_old_requests, remove_old_runs
-    from logitrack_assets.database import database_url, migrate
-    from logitrack_assets.definitions import defs
-
-    before = datetime.now(UTC) - timedelta(days=settings.keep_runs_days if days is None else days)
-    checks = defs.resolve_asset_graph().asset_check_keys
-    with DagsterInstance.get() as instance:
-        removed = remove_old_runs(instance, before, Path(os.environ["LOGITRACK_COMPUTE_LOGS"]), checks)
-    console.print(f"{removed} runs from before {before:%Y-%m-%d} removed.", highlight=False)
-    before = datetime.now(UTC) - timedelta(days=settings.keep_requests_days)
-    migrate(database_url(settings))
-    gone = sum(remove_old_requests(database_url(settings), before).values())
-    console.print(f"{gone} logged requests from before {before:%Y-%m-%d} removed.", highlight=False)
+    remove_old_records(settings, days, console)
 
 
-@app.command()
-def env() -> None:
-    """Print what to export so that `dagster` and `dg` work on this instance: eval "$(logitrack env)"."""
+@app.command("env")
+def env_command() -> None:
+    """Print what to export so that `dg` and `dagster` work on this instance: eval "$(logitrack env)"."""
     require_extras("assets")
     from logitrack_assets.instance import dagster_environment
 
@@ -179,25 +168,18 @@ def env() -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
-@app.command()
-def doctor() -> None:
-    """Look at Java, memory, disk, ports, database, source and model; say what is wrong and how to mend it."""
+@app.command("doctor")
+def doctor_command() -> None:
+    """Diagnose Java, memory, disk, ports, database, source and model; print a hint for each problem."""
     require_extras("assets")
-    from logitrack_assets.commands.doctor import run_diagnostics
+    from logitrack_assets.commands.doctor import print_diagnostics
 
-    failed = False
-    for finding in run_diagnostics(get_settings()):
-        failed |= not finding.ok
-        sign = "[green]✓[/]" if finding.ok else "[red]✗[/]"
-        console.print(f"{sign} {finding.part:<15} {finding.fact}", highlight=False, soft_wrap=True)
-        if finding.hint:
-            console.print(f"  {'':<15} → {finding.hint}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(0 if print_diagnostics(get_settings(), console) else 1)
 
 
 @model_app.command("list")
-def model_list() -> None:
-    """All versions, newest first, and which one is served."""
+def model_list_command() -> None:
+    """List all versions, newest first, and which one is served."""
     require_extras("core")
     from logitrack_assets.commands.models import print_versions
 
@@ -205,8 +187,10 @@ def model_list() -> None:
 
 
 @model_app.command("show")
-def model_show(version: Annotated[str, typer.Argument(help="A version from `logitrack model list`.")]) -> None:
-    """The card of a version: what it was made of and how good it is."""
+def model_show_command(
+    version: Annotated[str, typer.Argument(help="A version from `logitrack model list`.")],
+) -> None:
+    """Show the model card of a version: its training data and its accuracy."""
     require_extras("core")
     from logitrack_assets.commands.models import print_card
 
@@ -214,67 +198,53 @@ def model_show(version: Annotated[str, typer.Argument(help="A version from `logi
 
 
 @model_app.command("promote")
-def model_promote(version: Annotated[str, typer.Argument(help="The version to serve.")], reason: Reason) -> None:
-    """Serve this version from now on; the service follows within seconds."""
+def model_promote_command(
+    version: Annotated[str, typer.Argument(help="The version to serve.")], reason: Reason
+) -> None:
+    """Serve this version from now on; the service loads it within seconds."""
     require_extras("core")
-    from logitrack_assets.commands.models import promote
+    from logitrack_assets.commands.models import promote_version
 
-    promote(get_settings(), version, reason, console)
+    promote_version(get_settings(), version, reason, console)
 
 
 @model_app.command("rollback")
-def model_rollback(reason: Reason = "rolled back by hand") -> None:
-    """Go back to the champion before this one."""
+def model_rollback_command(reason: Reason = "rolled back by hand") -> None:
+    """Serve the previous champion again."""
     require_extras("core")
-    from logitrack_assets.commands.models import rollback
+    from logitrack_assets.commands.models import roll_back
 
-    rollback(get_settings(), reason, console)
+    roll_back(get_settings(), reason, console)
 
 
 @user_app.command("create-admin")
-def create_admin(
+def create_admin_command(
     username: Annotated[str, typer.Argument(help="Name of the account.")],
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
 ) -> None:
-    """Make an account with the role admin; it can give others their roles over HTTP."""
+    """Create an account with the role admin, which can give roles to others over HTTP."""
     require_extras("service")
-    # The only command that needs the service's own code: accounts are its business.
-    from logitrack_service.auth.admin import create_admin as create
+    from logitrack_service.auth.admin import create_admin
 
     password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
     if not password_stdin and typer.prompt("Again", hide_input=True) != password:
-        raise LogitrackError("The two passwords differ: nothing was made, try again.")
-    create(get_settings(), username, password)
+        raise LogitrackError("The two passwords differ; no account was created.", hint="Try again.")
+    create_admin(get_settings(), username, password)
     console.print(f"{username} is an admin.", highlight=False)
 
 
-def _prepared() -> Settings:
-    """Settings, Java, disk, database and Dagster's environment, before anything is begun."""
-    require_extras("assets")
-    from logitrack_assets.commands.doctor import require_disk, require_java
-    from logitrack_assets.database import database_url, migrate, wait_for_database
-    from logitrack_assets.instance import dagster_environment
-
-    get_settings.cache_clear()
-    settings = get_settings()
-    require_java()
-    require_disk(settings.home)
-    url = database_url(settings)
-    wait_for_database(url)
-    migrate(url)
-    os.environ.update(dagster_environment(settings))
-    return settings
-
-
 def main() -> None:
-    """Runs the command; a known trouble is one sentence and exit code 1, Ctrl-C is 130."""
-    # Dagster says of parts that we use on purpose that they are young.
+    """Run the command. A LogitrackError is printed with its hint and exits with 1, Ctrl-C exits with 130."""
+    # Dagster warns of features that this project uses on purpose.
     warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
     try:
+        require_known_variables([Settings, ServiceSettings])
         read_settings(Settings)
         app()
     except LogitrackError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        error_console.print("[bold red]error:[/]", escape(error.message), highlight=False, soft_wrap=True)
+        if error.hint:
+            error_console.print("[bold]hint:[/]", escape(error.hint), highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""Dagster's own memory of runs, ticks and materialisations: kept in the one PostgreSQL, wherever that is."""
+"""Dagster's instance: its storage in PostgreSQL and the environment of its commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster._config import Field
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
-from logitrack_assets.database import database_url, driver_url
+from logitrack_assets.database import driver_url, migrated_database_url
 from logitrack_assets.settings import Settings, get_settings
 
 _PACKAGE = Path(__file__).parent
@@ -29,21 +29,25 @@ def config_file(name: str) -> Path:
 
 
 class LogitrackStorage(DagsterPostgresStorage):
-    """Dagster's storage for PostgreSQL at the address that our settings give.
+    """Dagster's PostgreSQL storage at the address of the settings.
 
-    Named in `dagster.yaml`, so that every Dagster process, also one started by hand, finds the embedded server
-    and keeps it running while it lives. dagster-postgres ships psycopg2, hence the driver.
+    `dagster.yaml` names it, so every Dagster process, also one started by hand, finds the embedded server, keeps it
+    running, and migrates the schema before assets, checks or sensors use it. dagster-postgres needs psycopg2.
     """
 
     @classmethod
     def config_type(cls) -> dict[str, Field]:
+        """Return the schema of the options in `dagster.yaml`: none."""
         return {}
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Mapping[str, Any],
     ) -> LogitrackStorage:
-        return cls(postgres_url=driver_url(database_url(get_settings()), "psycopg2"), inst_data=inst_data)
+        """Return the storage, once the database accepts connections and its schema is current."""
+        return cls(postgres_url=driver_url(migrated_database_url(get_settings()), "psycopg2"), inst_data=inst_data)
 
 
 def dagster_environment(settings: Settings) -> dict[str, str]:

@@ -1,62 +1,62 @@
-"""What assets, checks and sensors get injected: the lake, the warehouse, the model registry, the source, the policies.
+"""Resources of both domains: lake, warehouse, source, retention and alerts.
 
-Resources are built from the settings once, in `definitions.py`; nothing below reads a global. Secrets are not resource
-configuration, because Dagster shows that in its UI: `WarehouseResource` resolves the database address when opened.
+Those of the model are in `eta.resources`, because trips must not import the model; `definitions` builds all of them
+from the settings. Secrets are not configuration of a resource, because Dagster shows that in its UI:
+`WarehouseResource` and `AlertWebhook` read them from the settings when they are used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx2
 from dagster import ConfigurableResource
 from pydantic import Field
 
 from logitrack_assets.database import database_url
-from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.errors import LogitrackError
 from logitrack_assets.lake import Lake
-from logitrack_assets.settings import Settings, get_settings
-from logitrack_assets.spark import SparkResource
+from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.source import Source
 from logitrack_assets.warehouse import Warehouse
 
+WEBHOOK_TIMEOUT_SECONDS = 10
 
-class LakeResource(ConfigurableResource):
+
+class AlertError(LogitrackError):
+    """The webhook did not accept an alert."""
+
+
+class LakeResource(ConfigurableResource[Any]):
     """The lake below the home folder."""
 
     home: str = Field(description="The home folder.")
 
-    def open(self) -> Lake:
-        """Return the lake, with interrupted publications finished."""
+    def open(self, report: Callable[[str], None] | None = None) -> Lake:
+        """Return the lake after finishing interrupted publications; `report` receives one line for each."""
         lake = Lake(Path(self.home))
-        lake.recover()
+        for name in lake.recover():
+            if report is not None:
+                report(f"{name}: an interrupted publication was finished")
         return lake
 
 
-class WarehouseResource(ConfigurableResource):
-    """The warehouse tables in PostgreSQL."""
+class WarehouseResource(ConfigurableResource[Any]):
+    """The warehouse tables in PostgreSQL. Their schema is migrated when the process starts."""
 
     def url(self) -> str:
-        """Return the database address for SQLAlchemy; starts the embedded server where no address is set."""
+        """Return the database address for SQLAlchemy; start the embedded server where no address is set."""
         return database_url(get_settings())
 
     def open(self) -> Warehouse:
-        """Return the warehouse. Its schema is migrated when the code location starts, not here."""
+        """Return the warehouse."""
         return Warehouse(self.url())
 
 
-class ModelRegistryResource(ConfigurableResource):
-    """The registry of model versions below the home folder."""
-
-    home: str = Field(description="The home folder.")
-
-    def open(self) -> ModelRegistry:
-        """Return the registry."""
-        return ModelRegistry(Path(self.home) / "models")
-
-
-class TlcSource(ConfigurableResource):
-    """Where trip files come from."""
+class TlcSource(ConfigurableResource[Any]):
+    """The source of trip files."""
 
     base_url: str = Field(description="`https://`, `http://`, `file://` or a folder.")
     fleets: list[str] = Field(description="Fleets to load.")
@@ -67,34 +67,29 @@ class TlcSource(ConfigurableResource):
         return Source(self.base_url, attempts=attempts, timeout_seconds=timeout_seconds, report=report)
 
 
-class MonitoringPolicy(ConfigurableResource):
-    """Thresholds of drift and retraining; see the README's table of settings."""
+class RetentionPolicy(ConfigurableResource[Any]):
+    """Days for which records are kept."""
 
-    drift_psi: float
-    drift_volume_ratio: float
-    drift_error_ratio: float
-    live_error_worse_by: float
-    retrain_cooldown_hours: float
+    keep_runs_days: int = Field(description="Days that finished runs and their logs are kept.")
+    keep_requests_days: int = Field(description="Days that predictions, outcomes and audit events are kept.")
 
 
-def resources_from_settings(settings: Settings) -> dict[str, ConfigurableResource]:
-    """Return every resource of the code location by the name that assets ask for."""
-    home = str(settings.home)
-    return {
-        "spark": SparkResource.from_settings(settings),
-        "lake": LakeResource(home=home),
-        "warehouse": WarehouseResource(),
-        "registry": ModelRegistryResource(home=home),
-        "source": TlcSource(
-            base_url=settings.source_url,
-            fleets=list(settings.fleets),
-            sample_rows_per_month=settings.sample_rows_per_month,
-        ),
-        "policy": MonitoringPolicy(
-            drift_psi=settings.drift_psi,
-            drift_volume_ratio=settings.drift_volume_ratio,
-            drift_error_ratio=settings.drift_error_ratio,
-            live_error_worse_by=settings.live_error_worse_by,
-            retrain_cooldown_hours=settings.retrain_cooldown_hours,
-        ),
-    }
+class AlertWebhook(ConfigurableResource[Any]):
+    """The webhook of LOGITRACK_ALERT_WEBHOOK, when it is set."""
+
+    def post(self, text: str) -> None:
+        """Post an alert; do nothing when no webhook is set.
+
+        Raises:
+            AlertError: The webhook did not accept it. The message does not contain the address, which can hold a token.
+        """
+        address = get_settings().alert_webhook
+        if address is None:
+            return
+        try:
+            response = httpx2.post(address.get_secret_value(), json={"text": text}, timeout=WEBHOOK_TIMEOUT_SECONDS)
+            response.raise_for_status()
+        except httpx2.HTTPError as error:
+            raise AlertError(
+                f"The alert could not be posted ({type(error).__name__}).", hint="Check LOGITRACK_ALERT_WEBHOOK."
+            ) from None

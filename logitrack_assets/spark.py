@@ -1,4 +1,10 @@
-"""The one way to Spark: a session configured by settings, started on first use, one for a process and so for a run."""
+"""Spark sessions for assets: configuration, and the limit of concurrent runs.
+
+Concurrency is limited by file locks, not by a Dagster pool. A pool without a configured limit admits every run, its
+`default_limit` admitted two runs on the first use of a new database, and the slot of a killed run stays taken until a
+daemon frees it, while `logitrack materialize` runs without a daemon. The kernel releases a file lock when its process
+ends, however it ends, and the limit protects the memory of one machine, which is what a lock file counts.
+"""
 
 from __future__ import annotations
 
@@ -9,113 +15,112 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
-from dagster import ConfigurableResource, get_dagster_logger
+from dagster import get_dagster_logger
 from dagster_pyspark import LazyPySparkResource
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from pyspark.sql import SparkSession
 
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
 LOG4J_CONFIG = Path(__file__).parent / "log4j2.properties"
+POLL_SECONDS = 1.0
 
-_slot: IO[bytes] | None = None  # this process's place among those that may use Spark at once
+_slot: IO[bytes] | None = None  # the lock of this process, held until it exits
 
 
 def spark_config(*, master: str, driver_memory: str, java_options: str = JAVA_OPTIONS) -> dict[str, str]:
-    """Spark's configuration for a master; what a step needs beyond it, it says where it needs it."""
+    """Return Spark's configuration for a master. A step that needs more options sets them where it needs them."""
     config = {
         "spark.app.name": "logitrack",
         "spark.master": master,
         "spark.driver.memory": driver_memory,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG4J_CONFIG.as_uri()} {java_options}",
-        # Workers must run this very interpreter, or they start the system's and miss our packages.
+        # Python workers must run this interpreter: the system's python3 lacks the packages.
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # Trips carry New York's wall-clock time and no zone; a session zone must never move them.
+        # Trips have New York's wall-clock time without a zone; a session time zone must not shift them.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.timestampType": "TIMESTAMP_NTZ",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "logitrack-spark"),
-        # A month is one file with few row groups: smaller splits keep every core busy.
+        # A month is one file with few row groups; smaller splits use every core.
         "spark.sql.files.maxPartitionBytes": "16m",
         "spark.sql.shuffle.partitions": "8",
     }
-    if master.startswith("local"):  # a host name that does not resolve would stop the start
+    if master.startswith("local"):  # the start fails where the host's name does not resolve
         config["spark.driver.host"] = "127.0.0.1"
     return config
 
 
-def take_spark_slot(folder: Path, runs: int, say: Callable[[str], None]) -> None:
-    """Waits until fewer than `runs` other processes of this machine use Spark, then counts this one until it ends.
+def acquire_spark_slot(folder: Path, max_concurrent_runs: int, report: Callable[[str], None]) -> None:
+    """Block until fewer than `max_concurrent_runs` other processes use Spark; then hold a slot until this one exits.
 
-    The kernel keeps the count in file locks, so a killed process gives its place back and the first use is no
-    exception.
+    Args:
+        folder: Where the lock files are; processes that share it share the limit.
+        max_concurrent_runs: Number of slots.
+        report: Receives one line when the slot is not free at once.
     """
     global _slot
     if _slot is not None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    waited = False
-    while True:
-        for number in range(runs):
-            place = (folder / f"spark.{number}.lock").open("ab")
-            try:
-                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                place.close()
-                continue
-            _slot = place
-            return
-        if not waited:
-            say(f"Waiting: {runs} other run(s) use Spark on this machine, and LOGITRACK_SPARK_RUNS allows no more.")
-            waited = True
-        time.sleep(1)
+    paths = [folder / f"spark.{number}.lock" for number in range(max_concurrent_runs)]
+    _slot = _lock_first_free(paths)
+    if _slot is None:
+        report(f"Waiting: LOGITRACK_SPARK_RUNS allows {max_concurrent_runs} run(s) with Spark on this machine.")
+    while _slot is None:
+        time.sleep(POLL_SECONDS)
+        _slot = _lock_first_free(paths)
 
 
-class SparkResource(ConfigurableResource):
-    """Spark for assets, on top of dagster-pyspark: `spark.session` starts it when first asked for.
+def _lock_first_free(paths: list[Path]) -> IO[bytes] | None:
+    for path in paths:
+        file = path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+        else:
+            return file
+    return None
 
-    The session lives as long as the process, which is the run's own; a session that was there before is used as it is.
+
+class SparkResource(LazyPySparkResource):
+    """A Spark session that starts on first use and lives as long as the process, which is one run.
+
+    A session that exists in the process is used with its configuration.
     """
 
-    master: str = Field(description="Spark's master: `local[*]`, `spark://…` or `k8s://…`.")
-    driver_memory: str = Field("2g", description="Memory of the driver's JVM.")
-    java_options: str = Field(JAVA_OPTIONS, description="TrainingOptions of the driver's JVM.")
-    runs: int = Field(1, description="Runs that may use Spark at once on this machine.")
-    locks: str = Field(description="Folder of the locks that count them.")
-
-    _session: SparkSession | None = PrivateAttr(default=None)
+    max_concurrent_runs: int = Field(1, ge=1, description="Runs that may use Spark at the same time on this machine.")
+    lock_folder: str = Field(description="Folder of the lock files that count them.")
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> SparkResource:
-        """The resource as the settings want it."""
-        return cls(
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the resource that the settings describe."""
+        config = spark_config(
             master=settings.spark_master,
             driver_memory=settings.spark_driver_memory,
             java_options=settings.spark_java_options,
-            runs=settings.spark_runs,
-            locks=str(settings.home),
         )
+        return cls(spark_config=config, max_concurrent_runs=settings.spark_runs, lock_folder=str(settings.home))
 
     @property
-    def session(self) -> SparkSession:
-        """The session of this run."""
-        if self._session is None:
-            self._session = SparkSession.getActiveSession() or self._start()
-        return self._session
+    def spark_session(self) -> SparkSession:
+        """The session of this run. Starting it waits for a slot."""
+        session = SparkSession.getActiveSession()
+        return session if session is not None else self._start()
 
     def _start(self) -> SparkSession:
-        take_spark_slot(Path(self.locks), self.runs, get_dagster_logger().info)
-        if self.master.startswith("local"):
+        acquire_spark_slot(Path(self.lock_folder), self.max_concurrent_runs, get_dagster_logger().info)
+        if self.spark_config["spark.master"].startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ["PYSPARK_PYTHON"] = sys.executable
-        config = spark_config(master=self.master, driver_memory=self.driver_memory, java_options=self.java_options)
-        session = LazyPySparkResource(spark_config=config).spark_session
+        session: SparkSession = super().spark_session
         session.sparkContext.setLogLevel("ERROR")
         return session

@@ -8,14 +8,14 @@ import sys
 import uvicorn
 
 from logitrack_assets.database import DatabaseError, database_url, wait_for_database
-from logitrack_assets.settings import SettingsError, get_settings
+from logitrack_assets.settings import Settings, SettingsError, get_settings, require_known_variables
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.auth.keys import load_keys
 from logitrack_service.database_initializer import prepare_database
 from logitrack_service.http.protocol import CoalescingHttpProtocol
 from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.metrics import remove_stale_metric_dirs
-from logitrack_service.settings import get_service_settings
+from logitrack_service.settings import ServiceSettings, get_service_settings
 
 GRACE_SECONDS = 20  # for requests that are being answered when the service is told to stop
 
@@ -23,6 +23,7 @@ GRACE_SECONDS = 20  # for requests that are being answered when the service is t
 def main() -> int:
     """Prepares the database, then serves until told to stop. Returns the exit code."""
     try:
+        require_known_variables([Settings, ServiceSettings])
         settings, service_settings = get_settings(), get_service_settings()
         configure_logs(service_settings.log_level)
         keys = load_keys(settings, service_settings)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from logitrack_assets.database import psycopg_dsn
+
 POOL_SIZE, OVERFLOW = 5, 10  # per worker
 STATEMENT_SECONDS = 15
 
@@ -34,4 +36,4 @@ def connect(url: str) -> AsyncEngine:
 
 def driver_dsn(url: str) -> str:
     """The same address as psycopg itself writes it, for the few who need the bare driver."""
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+    return psycopg_dsn(url)

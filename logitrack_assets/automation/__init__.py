@@ -1,4 +1,4 @@
-"""When things happen: jobs, schedules and sensors. What they decide is in plain functions beside them."""
+"""Jobs, schedules and sensors. Plain functions beside them hold the decisions."""
 
 from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition

@@ -1,4 +1,4 @@
-"""Failures that a person must know of: told once per problem, not once per run."""
+"""Run-failure alerts, deduplicated per problem for 24 hours."""
 
 from __future__ import annotations
 
@@ -7,59 +7,74 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 from dagster import DagsterInstance, DefaultSensorStatus, RunFailureSensorContext, SkipReason, run_failure_sensor
 
-from logitrack_assets.settings import get_settings
+from logitrack_assets.resources import AlertError, AlertWebhook
 
 REPEAT_AFTER = timedelta(hours=24)
-_KEY = "logitrack/told"
+MAX_ERROR_CHARACTERS = 200
+_CURSOR_KEY = "logitrack/told"
 
 
-def problem(job: str, step: str | None, error: str) -> str:
-    """The same text for the same trouble: numbers, ids and paths in the error do not make it another."""
-    essence = re.sub(r"[0-9a-f]{8,}|\d+|/\S+", "…", error.strip().splitlines()[0] if error.strip() else "")
-    return f"{job} / {step or 'run'} / {essence[:200]}"
+def problem_key(job: str, step: str | None, error: str) -> str:
+    """Return a text that is equal for equal problems: numbers, ids and paths of the error are left out."""
+    first_line = error.strip().splitlines()[0] if error.strip() else ""
+    pattern = re.sub(r"[0-9a-f]{8,}|\d+|/\S+", "…", first_line)
+    return f"{job} / {step or 'run'} / {pattern[:MAX_ERROR_CHARACTERS]}"
 
 
-def should_notify(instance: DagsterInstance, what: str, now: datetime) -> bool:
-    """Whether this problem was not told within the last day; remembers that it is told now.
+def should_notify(instance: DagsterInstance, problem: str, now: datetime) -> bool:
+    """Return whether no alert of this problem was delivered in the last 24 hours."""
+    return _digest(problem) not in _recent_alerts(instance, now)
 
-    The memory is in Dagster's own storage, so that it holds across restarts.
-    """
-    told: dict[str, str] = json.loads(instance.daemon_cursor_storage.get_cursor_values({_KEY}).get(_KEY, "{}"))
-    key = hashlib.sha256(what.encode()).hexdigest()[:16]
-    fresh = {name: at for name, at in told.items() if now - datetime.fromisoformat(at) < REPEAT_AFTER}
-    if key in fresh:
-        return False
-    instance.daemon_cursor_storage.set_cursor_values({_KEY: json.dumps(fresh | {key: now.isoformat()})})
-    return True
+
+def record_alert(instance: DagsterInstance, problem: str, now: datetime) -> None:
+    """Remember that an alert of this problem was delivered, in Dagster's storage so that it survives a restart."""
+    alerts = _recent_alerts(instance, now) | {_digest(problem): now.isoformat()}
+    instance.daemon_cursor_storage.set_cursor_values({_CURSOR_KEY: json.dumps(alerts)})
+
+
+def _recent_alerts(instance: DagsterInstance, now: datetime) -> dict[str, str]:
+    stored = instance.daemon_cursor_storage.get_cursor_values({_CURSOR_KEY}).get(_CURSOR_KEY, "{}")
+    alerts: dict[str, str] = json.loads(stored)
+    return {digest: at for digest, at in alerts.items() if now - datetime.fromisoformat(at) < REPEAT_AFTER}
+
+
+def _digest(problem: str) -> str:
+    return hashlib.sha256(problem.encode()).hexdigest()[:16]
+
+
+def _failed_step(context: RunFailureSensorContext) -> tuple[str | None, str]:
+    """Return the first failed step and its error, or None and the error of the run."""
+    failures = context.get_step_failure_events()
+    if not failures:
+        return None, context.failure_event.message or ""
+    data = failures[0].step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return failures[0].step_key, data.user_failure_data.description
+    if data.error is not None:
+        return failures[0].step_key, (data.error.cause or data.error).message
+    return failures[0].step_key, context.failure_event.message or ""
 
 
 @run_failure_sensor(
     name="alert_on_failure",
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=15,
-    description="Writes a failure to the log and to LOGITRACK_ALERT_WEBHOOK, once a day for the same problem.",
+    description="Reports failed runs to the log and to LOGITRACK_ALERT_WEBHOOK, once in 24 hours for the same problem.",
 )
-def alert_on_failure(context: RunFailureSensorContext) -> SkipReason | None:
-    failures = context.get_step_failure_events()
-    step = failures[0].step_key if failures else None
-    error = context.failure_event.message or ""
-    if failures and (data := failures[0].step_failure_data):
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            error = data.user_failure_data.description
-        elif data.error is not None:
-            error = (data.error.cause or data.error).message
-    job = context.dagster_run.job_name
-    if not should_notify(context.instance, problem(job, step, error), datetime.now(UTC)):
-        return SkipReason("Told already within the last day.")
-    words = f"logitrack: {job} failed at {step or 'its start'}: {error.strip()} (run {context.dagster_run.run_id})"
-    context.log.error(words)
-    webhook = get_settings().alert_webhook
-    if webhook is not None:
-        try:
-            httpx2.post(webhook.get_secret_value(), json={"text": words}, timeout=10).raise_for_status()
-        except httpx2.HTTPError as failure:  # the address may hold a token: it is not repeated
-            context.log.error(f"The alert could not be posted to LOGITRACK_ALERT_WEBHOOK: {type(failure).__name__}.")
+def alert_on_failure(context: RunFailureSensorContext, alerts: AlertWebhook) -> SkipReason | None:
+    """Report a failed run unless its problem was reported in the last 24 hours."""
+    job, (step, error) = context.dagster_run.job_name, _failed_step(context)
+    problem, now = problem_key(job, step, error), datetime.now(UTC)
+    if not should_notify(context.instance, problem, now):
+        return SkipReason("The same problem was reported in the last 24 hours.")
+    text = f"logitrack: {job} failed at {step or 'its start'}: {error.strip()} (run {context.dagster_run.run_id})"
+    context.log.error(text)
+    try:
+        alerts.post(text)
+    except AlertError as failure:  # not recorded, so that the next failure of this problem is posted
+        context.log.error(str(failure))
+    else:
+        record_alert(context.instance, problem, now)
     return None

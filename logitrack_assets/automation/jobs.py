@@ -1,45 +1,45 @@
-"""The jobs: what one launches by hand, and what sensors and schedules launch."""
+"""Jobs: launched by users, sensors and schedules."""
 
 from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-HOUR = 3600
+SECONDS_PER_HOUR = 3600
 
 TRIPS = AssetSelection.groups("trips")
 DRIFT = AssetSelection.assets("eta_drift")
 
 
-def _limits(hours: int) -> dict[str, str]:
-    """Tags that end a run which hangs: Dagster's run monitoring looks at them."""
-    return {"dagster/max_runtime": str(hours * HOUR)}
+def _max_runtime(hours: int) -> dict[str, str]:
+    """Return the tag by which Dagster's run monitoring ends a run that takes longer."""
+    return {"dagster/max_runtime": str(hours * SECONDS_PER_HOUR)}
 
 
 ingest_month = define_asset_job(
     "ingest_month",
     selection=TRIPS | DRIFT,
-    description="A month, or a range of them, from the source to clean trips, the analysts' sample and rollups, and "
-    "a look at whether the champion still fits them.",
-    tags=_limits(6),
+    description="Ingest a month or a range of months: from the source to silver trips, the analysts' sample, the "
+    "rollups, and the drift of the month.",
+    tags=_max_runtime(6),
 )
 
 rebuild_month = define_asset_job(
     "rebuild_month",
     selection=(TRIPS - AssetSelection.assets("bronze_trips")) | DRIFT,
-    description="The same from the files that are already in the lake: after a change of rules, without a download.",
-    tags=_limits(6),
+    description="Rebuild months from the bronze files in the lake without a download, for example after rules changed.",
+    tags=_max_runtime(6),
 )
 
 retrain_eta = define_asset_job(
     "retrain_eta",
     selection=AssetSelection.assets("eta_model", "eta_champion"),
-    description="A candidate from the newest window of months, judged by its checks, promoted if they all pass.",
-    tags=_limits(12),
+    description="Train a candidate on the newest window of months and promote it if it passes every check.",
+    tags=_max_runtime(12),
 )
 
 run_checks = define_asset_job(
     "run_checks",
     selection=AssetSelection.all_asset_checks(),
-    description="Every asset check, on what is there now; nothing is made anew.",
-    tags=_limits(2),
+    description="Run every asset check on what is materialised; nothing is materialised.",
+    tags=_max_runtime(2),
 )

@@ -1,4 +1,4 @@
-"""New and republished months: asked for cheaply, ingested once each."""
+"""Ingestion of new and republished months: found by HEAD requests, launched once each."""
 
 from __future__ import annotations
 
@@ -24,28 +24,37 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from logitrack_assets.automation.jobs import ingest_month
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import contiguous, month_range
+from logitrack_assets.resources import LakeResource, TlcSource
 from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.source import Source, SourceError
 
 RELAUNCH_AFTER = timedelta(days=1)
-"""A month whose ingest failed is asked for again a day later, and at once when the source changes it."""
+"""Time after which a month whose ingestion failed is launched again; a changed file is launched at once."""
 
 MAX_PROBES = 120
-"""Questions (fleet and month) in one tick, the newest months first: HEAD requests, well under a minute."""
+"""Probes (fleet and month) of one tick, newest months first: HEAD requests, well under a minute."""
+
+PUBLICATION_DELAY_MONTHS = 2
+"""The TLC publishes a month about two months after its end."""
 
 
 @dataclass(frozen=True)
 class LaunchedIngest:
-    """What was launched for a fleet's month: which version of the file, and when."""
+    """The last launch of a fleet's month.
+
+    Attributes:
+        etag: Version of the published file.
+        at: When it was launched, ISO 8601.
+    """
 
     etag: str
     at: str
 
 
 def months_to_probe(lake: Lake, fleets: Sequence[str], today: datetime) -> list[tuple[str, str]]:
-    """(fleet, month) worth a question: everything from the first month in the lake up to now, newest first.
+    """Return the (fleet, month) to probe, newest first: from the first month in the lake to the current one.
 
-    An empty lake gives none: which years to begin with is for a person to say.
+    An empty lake gives none: a user chooses the first months.
     """
     ingested = lake.silver_months()
     if not ingested:
@@ -57,12 +66,17 @@ def months_to_probe(lake: Lake, fleets: Sequence[str], today: datetime) -> list[
 def months_due(
     lake: Lake, source: Source, fleets: Sequence[str], launched: Mapping[str, LaunchedIngest], now: datetime
 ) -> dict[str, dict[str, str]]:
-    """Months that the source has and the lake lacks, or has in another version: month to fleet to version.
+    """Return the published versions that the lake lacks, by month and fleet.
 
-    `launched` is what earlier ticks asked for; it keeps a month from being launched twice.
+    Args:
+        lake: Where ingested files have their receipts.
+        source: Where files are published.
+        fleets: Fleets to probe.
+        launched: Launches of earlier ticks, by `fleet/month`; they prevent a second launch of the same version.
+        now: Time of this tick, UTC.
 
     Raises:
-        SourceError: the source does not answer; then nothing is known, and nothing is lost.
+        SourceError: The source does not answer.
     """
     due: dict[str, dict[str, str]] = {}
     for fleet, month in months_to_probe(lake, fleets, now):
@@ -73,20 +87,24 @@ def months_due(
         receipt = lake.receipt(fleet, month)
         if receipt is not None and version in (receipt.get("etag"), f"{receipt.get('bytes')} bytes"):
             continue
-        before = launched.get(f"{fleet}/{month}")
-        # Either way: a clock that was set back must not keep a month waiting until it has caught up.
-        if before and before.etag == version and abs(now - datetime.fromisoformat(before.at)) < RELAUNCH_AFTER:
-            continue
-        due.setdefault(month, {})[fleet] = version
+        if not _launched_recently(launched.get(f"{fleet}/{month}"), version, now):
+            due.setdefault(month, {})[fleet] = version
     return due
 
 
+def _launched_recently(last: LaunchedIngest | None, version: str, now: datetime) -> bool:
+    if last is None or last.etag != version:
+        return False
+    # In both directions: after the clock was set back, the month must not wait until the clock has caught up.
+    return abs(now - datetime.fromisoformat(last.at)) < RELAUNCH_AFTER
+
+
 def run_requests(due: Mapping[str, Mapping[str, str]], now: datetime) -> list[RunRequest]:
-    """One run for each stretch of months; its key is made of what it brings, so that it is never launched twice."""
+    """Return one run for each range of contiguous months; its key identifies the files and the day."""
     requests = []
     for first, last in contiguous(sorted(due)):
-        brought = {month: due[month] for month in month_range(first, last)}
-        key = hashlib.sha256(json.dumps([brought, f"{now:%Y-%m-%d}"], sort_keys=True).encode()).hexdigest()[:24]
+        files = {month: due[month] for month in month_range(first, last)}
+        key = hashlib.sha256(json.dumps([files, f"{now:%Y-%m-%d}"], sort_keys=True).encode()).hexdigest()[:24]
         requests.append(
             RunRequest(
                 run_key=f"published-{key}",
@@ -100,22 +118,22 @@ def run_requests(due: Mapping[str, Mapping[str, str]], now: datetime) -> list[Ru
     return requests
 
 
-def read_cursor(text: str | None) -> dict[str, LaunchedIngest]:
-    """What earlier ticks launched."""
-    return {key: LaunchedIngest(**value) for key, value in json.loads(text or "{}").items()}
+def decode_launches(cursor: str | None) -> dict[str, LaunchedIngest]:
+    """Return the launches that a sensor cursor holds, by `fleet/month`."""
+    return {key: LaunchedIngest(**value) for key, value in json.loads(cursor or "{}").items()}
 
 
-def write_cursor(
+def encode_launches(
     launched: Mapping[str, LaunchedIngest], due: Mapping[str, Mapping[str, str]], lake: Lake, now: datetime
 ) -> str:
-    """The cursor after this tick; months that have arrived are dropped from it, so it stays small."""
-    kept = {
+    """Return the cursor after this tick. Files that arrived in the lake are dropped, which bounds its size."""
+    pending = {
         key: entry for key, entry in launched.items() if (lake.receipt(*key.split("/")) or {}).get("etag") != entry.etag
     }
     new = {
         f"{fleet}/{month}": LaunchedIngest(etag, now.isoformat()) for month in due for fleet, etag in due[month].items()
     }
-    return json.dumps({key: vars(entry) for key, entry in (kept | new).items()}, sort_keys=True)
+    return json.dumps({key: vars(entry) for key, entry in (pending | new).items()}, sort_keys=True)
 
 
 @sensor(
@@ -123,23 +141,25 @@ def write_cursor(
     job=ingest_month,
     minimum_interval_seconds=get_settings().source_interval_seconds,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Asks the source which months are new or changed since they were ingested, and ingests those. "
-    "While the source is down it waits and forgets nothing.",
+    description="Probes the source for months that are new or changed since they were ingested, and ingests them. "
+    "While the source is down it keeps its cursor and launches nothing.",
 )
-def ingest_published_months(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-    settings, now = get_settings(), datetime.now(UTC)
-    lake = Lake(settings.home)
-    # One quick attempt: the next tick is the retry.
-    source = Source(settings.source_url, attempts=1, timeout_seconds=10, report=context.log.info)
-    launched = read_cursor(context.cursor)
+def ingest_published_months(
+    context: SensorEvaluationContext, lake: LakeResource, source: TlcSource
+) -> SensorResult | SkipReason:
+    """Launch the ingestion of months that are due."""
+    now, opened = datetime.now(UTC), lake.open(context.log.info)
+    # One attempt with a short time-out: the next tick repeats it.
+    probed = source.open(context.log.info, attempts=1, timeout_seconds=10)
+    launched = decode_launches(context.cursor)
     try:
-        due = months_due(lake, source, settings.fleets, launched, now)
+        due = months_due(opened, probed, source.fleets, launched, now)
     except SourceError as error:
-        return SkipReason(f"{error} Nothing is launched; the next tick asks again.")
+        return SkipReason(f"{error} Nothing was launched; the next tick probes again.")
     if not due:
-        why = "nothing new" if lake.silver_months() else "the lake is empty: ingest the first months by hand"
-        return SkipReason(f"Asked {source.base}: {why}.")
-    return SensorResult(run_requests=run_requests(due, now), cursor=write_cursor(launched, due, lake, now))
+        reason = "nothing new" if opened.silver_months() else "the lake is empty, ingest the first months by hand"
+        return SkipReason(f"Probed {probed.base}: {reason}.")
+    return SensorResult(run_requests=run_requests(due, now), cursor=encode_launches(launched, due, opened, now))
 
 
 @schedule(
@@ -147,9 +167,10 @@ def ingest_published_months(context: SensorEvaluationContext) -> SensorResult | 
     cron_schedule="0 7 20 * *",
     execution_timezone="America/New_York",
     default_status=DefaultScheduleStatus.RUNNING,
-    description="The safety net: on the 20th, the month that the TLC publishes about then (two months back).",
+    description="Fallback for the sensor: on the 20th, the month that the TLC publishes about then (two months back).",
 )
 def ingest_monthly(context: ScheduleEvaluationContext) -> RunRequest:
-    moment = context.scheduled_execution_time
-    month = month_range("2011-01", f"{moment:%Y-%m}")[-3]
+    """Launch the ingestion of the month before the last one."""
+    tick = context.scheduled_execution_time
+    month = month_range("2011-01", f"{tick:%Y-%m}")[-1 - PUBLICATION_DELAY_MONTHS]
     return RunRequest(run_key=f"monthly-{month}", partition_key=month, tags={"logitrack/reason": "monthly schedule"})

@@ -1,12 +1,10 @@
-"""Old runs and their logs go, and old requests to the service; the newest materialisation of everything stays, with
-the run that made it.
+"""Removal of old runs with their logs, and of old requests to the service.
+
+The newest materialisation of each asset partition and the newest result of each check stay, with their runs.
 """
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from dagster import (
     AssetCheckKey,
@@ -20,22 +18,23 @@ from dagster import (
     op,
 )
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from sqlalchemy import create_engine, text
+from psycopg import sql
 
-from logitrack_assets.database import database_url, migrate
-from logitrack_assets.settings import get_settings
+from logitrack_assets.resources import RetentionPolicy, WarehouseResource
+from logitrack_assets.warehouse import Warehouse
 
-_PAGE = 500
-MAX_DELETE_ROWS = 20_000
-"""Rows deleted in one transaction: the service goes on writing meanwhile."""
+PAGE_SIZE = 500
+MAX_DELETED_ROWS = 20_000
+"""Rows deleted in one transaction, so that the service can write in between."""
 
-_REQUESTS = {"predictions": "at", "outcomes": "reported_at", "audit_events": "at"}  # table: when it happened
+_TIME_COLUMNS = {"predictions": "at", "outcomes": "reported_at", "audit_events": "at"}
+"""Tables of the service schema to the column with the time of a row."""
 
 
 def runs_to_keep(instance: DagsterInstance, checks: Iterable[AssetCheckKey]) -> set[str]:
-    """Runs that hold the newest materialisation of an asset's partition, or the newest result of a check.
+    """Return the runs with the newest materialisation of an asset partition or the newest result of a check.
 
-    Deleting a run deletes its events, and with them what Dagster knows of the assets it made.
+    Deleting a run deletes its events, and so Dagster's record of what it materialised.
     """
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks))
     kept = {record.run_id for record in newest.values()}
@@ -48,81 +47,80 @@ def runs_to_keep(instance: DagsterInstance, checks: Iterable[AssetCheckKey]) -> 
     return kept
 
 
-def remove_old_runs(
-    instance: DagsterInstance, before: datetime, compute_logs: Path, checks: Iterable[AssetCheckKey]
-) -> int:
-    """Deletes finished runs created before a moment, and their logs, except those to keep; gives their number."""
-    expired = set(_finished(instance, before)) - runs_to_keep(instance, checks)
+def remove_old_runs(instance: DagsterInstance, before: datetime, checks: Iterable[AssetCheckKey]) -> int:
+    """Delete finished runs created before a time, and their logs, except those to keep; return their number."""
+    expired = set(_finished_runs(instance, before)) - runs_to_keep(instance, checks)
     for run_id in expired:
         instance.delete_run(run_id)
-        shutil.rmtree(compute_logs / run_id, ignore_errors=True)
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
     return len(expired)
 
 
-def remove_old_requests(url: str, before: datetime) -> dict[str, int]:
-    """Deletes logged predictions, outcomes and audit events from before a moment; gives their numbers by table."""
-    engine = create_engine(url)
-    removed = dict.fromkeys(_REQUESTS, 0)
-    for name, at in _REQUESTS.items():
-        some = text(
-            f"delete from service.{name} where ctid = any(array("
-            f"select ctid from service.{name} where {at} < :before order by {at} limit :most))"
-        )
-        while True:
-            with engine.begin() as connection:
-                count = connection.execute(some, {"before": before, "most": MAX_DELETE_ROWS}).rowcount
-            removed[name] += count
-            if count < MAX_DELETE_ROWS:
-                break
-    engine.dispose()
-    return removed
+def remove_old_requests(warehouse: Warehouse, before: datetime) -> dict[str, int]:
+    """Delete predictions, outcomes and audit events from before a time; return the rows deleted by table."""
+    return {table: _delete_rows(warehouse, table, column, before) for table, column in _TIME_COLUMNS.items()}
+
+
+def _delete_rows(warehouse: Warehouse, table: str, column: str, before: datetime) -> int:
+    statement = sql.SQL(
+        "delete from {table} where ctid = any(array("
+        "select ctid from {table} where {column} < %s order by {column} limit %s))"
+    ).format(table=sql.Identifier("service", table), column=sql.Identifier(column))
+    deleted = 0
+    while True:
+        with warehouse.connect() as connection:
+            rows = connection.execute(statement, (before, MAX_DELETED_ROWS)).rowcount
+        deleted += rows
+        if rows < MAX_DELETED_ROWS:
+            return deleted
 
 
 def _materializations(instance: DagsterInstance, key: AssetKey) -> Iterator[tuple[str | None, str]]:
-    """(partition, run) of an asset's materialisations, newest first."""
+    """Yield (partition, run) of an asset's materialisations, newest first."""
     cursor: str | None = None
     while True:
-        page = instance.fetch_materializations(key, limit=_PAGE, cursor=cursor)
+        page = instance.fetch_materializations(key, limit=PAGE_SIZE, cursor=cursor)
         yield from ((record.partition_key, record.run_id) for record in page.records)
         if not page.has_more:
             return
         cursor = page.cursor
 
 
-def _finished(instance: DagsterInstance, before: datetime) -> Iterator[str]:
+def _finished_runs(instance: DagsterInstance, before: datetime) -> Iterator[str]:
     cursor: str | None = None
     while True:
         runs = instance.get_runs(
-            RunsFilter(statuses=FINISHED_STATUSES, created_before=before), limit=_PAGE, cursor=cursor
+            RunsFilter(statuses=FINISHED_STATUSES, created_before=before), limit=PAGE_SIZE, cursor=cursor
         )
         yield from (run.run_id for run in runs)
-        if len(runs) < _PAGE:
+        if len(runs) < PAGE_SIZE:
             return
         cursor = runs[-1].run_id
 
 
-@op(description="Deletes runs older than LOGITRACK_KEEP_RUNS_DAYS, never one that a newest materialisation needs.")
-def remove_old_runs_and_logs(context: OpExecutionContext) -> None:
-    before = datetime.now(UTC) - timedelta(days=get_settings().keep_runs_days)
+@op
+def remove_old_runs_and_logs(context: OpExecutionContext, retention: RetentionPolicy) -> None:
+    """Delete runs older than LOGITRACK_KEEP_RUNS_DAYS, except those with a newest materialisation."""
+    before = datetime.now(UTC) - timedelta(days=retention.keep_runs_days)
     checks = context.repository_def.asset_graph.asset_check_keys
-    removed = remove_old_runs(context.instance, before, Path(os.environ["LOGITRACK_COMPUTE_LOGS"]), checks)
+    removed = remove_old_runs(context.instance, before, checks)
     context.log.info(f"{removed} runs from before {before:%Y-%m-%d} removed, with their logs")
 
 
-@op(description="Deletes logged predictions, outcomes and audit events older than LOGITRACK_KEEP_REQUESTS_DAYS.")
-def remove_old_requests_to_the_service(context: OpExecutionContext) -> None:
-    settings = get_settings()
-    before = datetime.now(UTC) - timedelta(days=settings.keep_requests_days)
-    url = database_url(settings)
-    migrate(url)
-    removed = remove_old_requests(url, before)
-    context.log.info(
-        ", ".join(f"{count} {name}" for name, count in removed.items()) + f" from before {before:%Y-%m-%d} removed"
-    )
+@op
+def remove_old_requests_to_the_service(
+    context: OpExecutionContext, retention: RetentionPolicy, warehouse: WarehouseResource
+) -> None:
+    """Delete predictions, outcomes and audit events older than LOGITRACK_KEEP_REQUESTS_DAYS."""
+    before = datetime.now(UTC) - timedelta(days=retention.keep_requests_days)
+    removed = remove_old_requests(warehouse.open(), before)
+    counts = ", ".join(f"{count} {table}" for table, count in removed.items())
+    context.log.info(f"{counts} from before {before:%Y-%m-%d} removed")
 
 
-@job(description="Storage does not grow without bound: old runs and their logs, and old requests, are removed.")
+@job
 def clean_up() -> None:
+    """Remove old runs with their logs, and old requests, so that storage does not grow without a bound."""
     remove_old_runs_and_logs()
     remove_old_requests_to_the_service()
 

@@ -1,4 +1,4 @@
-"""When the model is trained anew: new months, drift, or live errors that grew; each with its reason on the run."""
+"""Retraining on new months, on drift, or on a live error above the test error; the run's tag says why."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import psycopg
 from dagster import (
     DagsterInstance,
     DefaultSensorStatus,
@@ -18,100 +20,139 @@ from dagster import (
     sensor,
 )
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from sqlalchemy import Connection, create_engine, text
 
 from logitrack_assets.automation.jobs import retrain_eta
-from logitrack_assets.database import database_url
 from logitrack_assets.eta.artifact.predictor import Manifest
+from logitrack_assets.eta.drift_store import read_drifted_months
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
 from logitrack_assets.lake import Lake
+from logitrack_assets.resources import LakeResource, WarehouseResource
 from logitrack_assets.settings import get_settings
+from logitrack_assets.warehouse import Warehouse
 
 LIVE_DAYS = 7
 MIN_LIVE_OUTCOMES = 500
-"""Fewer outcomes than this say more about chance than about the model: at 500 the error is known to about 5%."""
+"""Outcomes below which the live error is too uncertain: at 500 its standard error is about 5%."""
+
+MAX_NAMED_MONTHS = 6
+MAX_DRIFTED_MONTHS = 3
+MAX_REASON_CHARACTERS = 250  # of a run tag
+BLOCKING_JOBS = ("ingest_month", "rebuild_month", "retrain_eta")
 
 
 @dataclass(frozen=True)
 class RetrainTrigger:
-    """Why to train, and a key that is the same for the same reasons."""
+    """A reason to train.
+
+    Attributes:
+        reason: For the user, in the run's tag.
+        key: Equal for equal causes, so that a cause starts one run.
+        cooldown: Whether the cool-down holds it back: drift and live error, not new months.
+    """
 
     reason: str
     key: str
-    urgent: bool
-    """Drift or live error, which a cool-down holds back; new months are not."""
+    cooldown: bool
 
 
-def new_months(lake: Lake, newest: Manifest | None) -> RetrainTrigger | None:
-    """Clean months, or new versions of them, that the newest version has not seen; older ones than its window are not
-    missed.
+def new_months_trigger(lake: Lake, newest: Manifest | None) -> RetrainTrigger | None:
+    """Return a trigger when the lake has silver months, or versions of them, that the newest model has not seen.
+
+    Months before its training window do not count.
     """
-    there = {
+    loaded = {
         (month, fleet, digest)
         for month in lake.silver_months()
         for fleet, digest in bronze_digests(lake, month).items()
     }
     seen = {(row.month, row.fleet, row.bronze_sha256) for row in newest.training} if newest else set()
-    first = min((month for month, _, _ in seen), default="")
-    unseen = sorted(row for row in there - seen if row[0] >= first)
+    window_start = min((month for month, _, _ in seen), default="")
+    unseen = sorted(row for row in loaded - seen if row[0] >= window_start)
     if not unseen:
         return None
     months = sorted({month for month, _, _ in unseen})
-    named = ", ".join(months[:6]) + (f" and {len(months) - 6} more" if len(months) > 6 else "")
-    return RetrainTrigger(f"new months: {named}", _key("months", sorted(there)), urgent=False)
+    more = len(months) - MAX_NAMED_MONTHS
+    named = ", ".join(months[:MAX_NAMED_MONTHS]) + (f" and {more} more" if more > 0 else "")
+    return RetrainTrigger(f"new months: {named}", _key("months", sorted(loaded)), cooldown=False)
 
 
 def bronze_digests(lake: Lake, month: str) -> dict[str, str]:
-    """Fleet to the digest of the file that is in the lake for a month."""
+    """Return the SHA-256 of a month's bronze files by fleet."""
     receipts = {fleet: lake.receipt(fleet, month) for fleet in lake.bronze_fleets(month)}
     return {fleet: receipt["sha256"] for fleet, receipt in receipts.items() if receipt}
 
 
-def drift(connection: Connection, champion: Manifest) -> RetrainTrigger | None:
-    """Drift that was found for the champion in months after those it was trained on."""
-    rows = connection.execute(
-        text(
-            "select month, string_agg(distinct measure, ', ' order by measure) from warehouse.eta_drift "
-            "where model_version = :version and drifted and month > :through group by month order by month"
-        ),
-        {"version": champion.version, "through": champion.trained_through},
-    ).all()
-    if not rows:
+def drift_trigger(connection: psycopg.Connection[Any], champion: Manifest) -> RetrainTrigger | None:
+    """Return a trigger when months after the champion's training months have drifted."""
+    drifted = read_drifted_months(connection, champion.version, after=champion.trained_through)
+    if not drifted:
         return None
-    found = "; ".join(f"{month} ({measures})" for month, measures in rows[-3:])
-    return RetrainTrigger(f"drift in {found}", _key("drift", [champion.version, [row[0] for row in rows]]), urgent=True)
+    named = "; ".join(f"{row.month} ({', '.join(row.measures)})" for row in drifted[-MAX_DRIFTED_MONTHS:])
+    key = _key("drift", [champion.version, [row.month for row in drifted]])
+    return RetrainTrigger(f"drift in {named}", key, cooldown=True)
 
 
-def live_error(connection: Connection, champion: Manifest, *, worse_by: float) -> RetrainTrigger | None:
-    """Errors of reported rides that exceed the champion's own test error by more than `worse_by` (a share)."""
-    outcomes, live = connection.execute(
-        text(
-            "select count(*), avg(abs(o.duration_minutes - p.duration_minutes)) "
-            "from service.predictions p join service.outcomes o using (prediction_id) "
-            "where p.model_version = :version and o.account_id = p.account_id "
-            "and o.reported_at > now() - make_interval(days => :days)"
-        ),
-        {"version": champion.version, "days": LIVE_DAYS},
-    ).one()
+def live_error_trigger(
+    connection: psycopg.Connection[Any], champion: Manifest, *, worse_by: float
+) -> RetrainTrigger | None:
+    """Return a trigger when the mean absolute error of reported outcomes exceeds the test error.
+
+    Args:
+        connection: To the database of the service.
+        champion: The version whose predictions are evaluated.
+        worse_by: Share of the test error by which the live error may exceed it.
+    """
+    row = connection.execute(
+        "select count(*), avg(abs(o.duration_minutes - p.duration_minutes)) "
+        "from service.predictions p join service.outcomes o using (prediction_id) "
+        "where p.model_version = %s and o.account_id = p.account_id "
+        "and o.reported_at > now() - make_interval(days => %s)",
+        (champion.version, LIVE_DAYS),
+    ).fetchone()
+    outcomes, live = row or (0, 0.0)
     expected = champion.metrics.mae_minutes
     if outcomes < MIN_LIVE_OUTCOMES or live <= expected * (1 + worse_by):
         return None
-    reason = f"live error {live:.2f} minutes over {outcomes} rides against {expected:.2f} at the test"
-    return RetrainTrigger(reason, _key("live", [champion.version, f"{datetime.now(UTC):%G-%V}"]), urgent=True)
+    reason = f"live error {live:.2f} minutes over {outcomes} trips, test error {expected:.2f}"
+    return RetrainTrigger(reason, _key("live", [champion.version, f"{datetime.now(UTC):%G-%V}"]), cooldown=True)
 
 
 def last_training(instance: DagsterInstance) -> datetime | None:
-    """When a training run last began, whatever became of it."""
+    """Return when the last training run was created, whatever its outcome."""
     records = instance.get_run_records(RunsFilter(job_name=retrain_eta.name), limit=1)
     return records[0].create_timestamp if records else None
 
 
 def active_job(instance: DagsterInstance, jobs: Iterable[str]) -> str | None:
-    """The name of a job among these that waits or runs."""
+    """Return the first of these jobs that has a queued or running run."""
     for job in jobs:
         if instance.get_runs_count(RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES)):
             return job
     return None
+
+
+def find_triggers(
+    lake: Lake, models: ModelRegistry, warehouse: Warehouse, *, live_error_worse_by: float
+) -> list[RetrainTrigger]:
+    """Return all reasons to train now."""
+    versions, champion = models.versions(), models.champion()
+    triggers = [new_months_trigger(lake, models.manifest(versions[-1]) if versions else None)]
+    if champion is not None:
+        manifest = models.manifest(champion.version)
+        with warehouse.connect() as connection:
+            triggers.append(drift_trigger(connection, manifest))
+            triggers.append(live_error_trigger(connection, manifest, worse_by=live_error_worse_by))
+    return [trigger for trigger in triggers if trigger is not None]
+
+
+def cooldown_end(last: datetime | None, hours: float, now: datetime) -> datetime | None:
+    """Return when the cool-down after the last training ends, or None when it is over.
+
+    A last training in the future, after the clock was set back, counts by its distance.
+    """
+    cooldown = timedelta(hours=hours)
+    return last + cooldown if last is not None and abs(now - last) < cooldown else None
 
 
 @sensor(
@@ -119,35 +160,35 @@ def active_job(instance: DagsterInstance, jobs: Iterable[str]) -> str | None:
     job=retrain_eta,
     minimum_interval_seconds=get_settings().retrain_interval_seconds,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Trains once per batch of new months, and on drift or worsening live error with a cool-down; "
+    description="Trains once per batch of new months, and on drift or a higher live error with a cool-down; "
     "the run's tag logitrack/reason says why.",
 )
-def retrain_when_due(context: SensorEvaluationContext) -> RunRequest | SkipReason:
-    settings = get_settings()
-    # A batch is complete when nothing is being ingested any more.
-    if (job := active_job(context.instance, ("ingest_month", "rebuild_month", "retrain_eta"))) is not None:
-        return SkipReason(f"{job} is at work; asked again when it is done.")
-    lake, models = Lake(settings.home), ModelRegistry(settings.home / "models")
-    versions, champion = models.versions(), models.champion()
-    found = [new_months(lake, models.manifest(versions[-1]) if versions else None)]
-    if champion is not None:
-        manifest = models.manifest(champion.version)
-        engine = create_engine(database_url(settings))
-        with engine.connect() as connection:
-            found.append(drift(connection, manifest))
-            found.append(live_error(connection, manifest, worse_by=settings.live_error_worse_by))
-        engine.dispose()
-    due = [reason for reason in found if reason is not None]
+def retrain_when_due(
+    context: SensorEvaluationContext,
+    lake: LakeResource,
+    registry: ModelRegistryResource,
+    warehouse: WarehouseResource,
+    policy: MonitoringPolicy,
+) -> RunRequest | SkipReason:
+    """Launch a training when there is a reason."""
+    # A batch of months is complete when no ingestion is queued or running.
+    if (job := active_job(context.instance, BLOCKING_JOBS)) is not None:
+        return SkipReason(f"{job} is queued or running; the next tick decides.")
+    due = find_triggers(
+        lake.open(context.log.info),
+        registry.open(),
+        warehouse.open(),
+        live_error_worse_by=policy.live_error_worse_by,
+    )
     if not due:
-        return SkipReason("No new months, no drift, no worse live error.")
-    if all(reason.urgent for reason in due):
-        last = last_training(context.instance)
-        cool_down = timedelta(hours=settings.retrain_cooldown_hours)
-        if last is not None and abs(datetime.now(UTC) - last) < cool_down:  # either way: clocks are set back
-            return SkipReason(f"{due[0].reason}; cooling down until {last + cool_down:%Y-%m-%d %H:%M} UTC.")
+        return SkipReason("No new months, no drift, no higher live error.")
+    if all(trigger.cooldown for trigger in due):
+        end = cooldown_end(last_training(context.instance), policy.retrain_cooldown_hours, datetime.now(UTC))
+        if end is not None:
+            return SkipReason(f"{due[0].reason}; cool-down until {end:%Y-%m-%d %H:%M} UTC.")
     return RunRequest(
-        run_key=_key("retrain", [reason.key for reason in due]),
-        tags={"logitrack/reason": "; ".join(reason.reason for reason in due)[:250]},
+        run_key=_key("retrain", [trigger.key for trigger in due]),
+        tags={"logitrack/reason": "; ".join(trigger.reason for trigger in due)[:MAX_REASON_CHARACTERS]},
     )
 
 

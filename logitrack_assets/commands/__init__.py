@@ -1,1 +1,1 @@
-"""What the `logitrack` command does, a module for each command that is more than a call."""
+"""Commands of `logitrack`: one module for each command that is more than a call."""

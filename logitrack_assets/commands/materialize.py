@@ -1,8 +1,8 @@
-"""Months from the source to a champion, through Dagster, without a browser."""
+"""`logitrack materialize`: months from the source to a champion, through Dagster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster import DagsterInstance
@@ -14,23 +14,27 @@ from logitrack_assets.partitions import contiguous
 from logitrack_assets.settings import Settings
 
 QUICK = {"backtest_folds": 2, "trees": 120}
-"""A first look at a small sample: two thirds of the time, an error a percent or so higher."""
+"""Training options for a first look at a small sample: two thirds of the time, an error about 1% higher."""
 
 
-def materialize(
-    settings: Settings, months: list[str], console: Console, *, training: Mapping[str, Any] | None = None
+def ingest_and_train(
+    settings: Settings, months: Sequence[str], console: Console, *, training: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Ingests the months, then trains on all that is there; gives a sentence for each thing that went wrong.
+    """Ingest months, then train on everything in the lake; return one sentence for each failure.
 
-    `training` is what the launch pad calls the configuration of eta_model.
-    Each stretch of months is one Dagster run. Where some of its months fail, the good ones are taken on without them.
+    Each range of contiguous months is one Dagster run. Months that fail do not keep the others from training.
+
+    Args:
+        settings: Of the installation.
+        months: Months to ingest, sorted.
+        console: Receives the progress.
+        training: Configuration of eta_model.
     """
-    problems: list[str] = []
+    failures: list[str] = []
     with DagsterInstance.get() as instance:
-        for stretch in contiguous(months):
-            console.print(f"[bold]ingest_month[/] {stretch[0]} to {stretch[1]}", highlight=False)
-            report = run_job(instance, "ingest_month", console, months=stretch)
-            problems += report.failures
+        for first, last in contiguous(list(months)):
+            console.print(f"[bold]ingest_month[/] {first} to {last}", highlight=False)
+            failures += run_job(instance, "ingest_month", console, months=(first, last)).failures
         if Lake(settings.home).silver_months():
             console.print("[bold]retrain_eta[/]")
             report = run_job(
@@ -40,5 +44,5 @@ def materialize(
                 config={"ops": {"eta_model": {"config": dict(training or {})}}},
                 tags={"logitrack/reason": "logitrack materialize"},
             )
-            problems += report.failures
-    return problems
+            failures += report.failures
+    return failures

@@ -1,4 +1,4 @@
-"""The champions and the candidates, for the one at the terminal."""
+"""`logitrack model`: list, show, promote and roll back model versions."""
 
 from __future__ import annotations
 
@@ -6,45 +6,48 @@ import getpass
 
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Column, Table
 
-from logitrack_assets.eta.artifact.predictor import CARD, ArtifactError
+from logitrack_assets.eta.artifact.predictor import ArtifactError
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.settings import Settings
 
 
+def open_registry(settings: Settings) -> ModelRegistry:
+    """Return the model registry of this installation."""
+    return ModelRegistry(settings.home / "models")
+
+
 def print_versions(settings: Settings, console: Console) -> None:
-    """A line a version, newest first: what it was made of and what became of it."""
-    # Whole, whatever the terminal's width: it is what one types to promote it.
+    """Print one row for each version, newest first: its training months and its status."""
+    models = open_registry(settings)
+    # Never wrapped, whatever the terminal's width, because users copy it.
     name = Column("version", no_wrap=True, min_width=22)
-    table = Table(name, "trained through", "fleets", "state", "why", box=None, pad_edge=False)
-    for version, manifest, state, reason in _models(settings).listed():
+    table = Table(name, "trained through", "fleets", "state", "reason", box=None, pad_edge=False)
+    for version, manifest, status, reason in models.listed():
         through = manifest.trained_through if manifest else "?"
         fleets = ", ".join(manifest.fleets) if manifest else "?"
-        table.add_row(version, through, fleets, state, reason)
+        table.add_row(version, through, fleets, status, escape(reason))
     try:
-        _models(settings).champion()
+        models.champion()
     except ArtifactError as error:
-        console.print(f"[red]{error}[/]", highlight=False)
-    console.print(table if table.row_count else "No model yet: `logitrack materialize --months …` makes one.")
+        console.print(f"[red]{escape(str(error))}[/]", highlight=False)
+    console.print(table if table.row_count else "No model yet. Run `logitrack materialize --months …`.")
 
 
 def print_card(settings: Settings, version: str, console: Console) -> None:
-    """The model card."""
-    console.print(Markdown((_models(settings).path(version) / CARD).read_text(encoding="utf-8")))
+    """Print the model card of a version."""
+    console.print(Markdown(open_registry(settings).card(version)))
 
 
-def promote(settings: Settings, version: str, reason: str, console: Console) -> None:
-    """Moves the pointer by hand."""
-    champion = _models(settings).promote(version, by=getpass.getuser(), reason=reason)
+def promote_version(settings: Settings, version: str, reason: str, console: Console) -> None:
+    """Make a version the champion."""
+    champion = open_registry(settings).promote(version, by=getpass.getuser(), reason=reason)
     console.print(f"{champion.version} is champion.", highlight=False)
 
 
-def rollback(settings: Settings, reason: str, console: Console) -> None:
-    """Moves the pointer back."""
-    champion = _models(settings).rollback(by=getpass.getuser(), reason=reason)
+def roll_back(settings: Settings, reason: str, console: Console) -> None:
+    """Make the previous champion the champion again."""
+    champion = open_registry(settings).rollback(by=getpass.getuser(), reason=reason)
     console.print(f"{champion.version} is champion again.", highlight=False)
-
-
-def _models(settings: Settings) -> ModelRegistry:
-    return ModelRegistry(settings.home / "models")

@@ -1,4 +1,4 @@
-"""`up` and `demo`: the whole stack on one machine, and every process of it gone afterwards."""
+"""`logitrack up`: PostgreSQL, Dagster and the service on one machine, ended together."""
 
 from __future__ import annotations
 
@@ -13,150 +13,167 @@ import httpx2
 from rich.console import Console
 
 from logitrack_assets import sample
-from logitrack_assets.commands.demo import ask, print_report, write_report
-from logitrack_assets.commands.doctor import require_disk, require_java
-from logitrack_assets.commands.supervisor import ProcessSupervisor, require_free_port, single_instance
-from logitrack_assets.database import database_url, migrate, wait_for_database
+from logitrack_assets.commands.models import open_registry
+from logitrack_assets.commands.requirements import require_disk, require_free_port, require_java
+from logitrack_assets.commands.supervisor import ProcessSupervisor, single_instance
+from logitrack_assets.database import migrated_database_url
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.instance import config_file, dagster_environment
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
 FIRST_MONTHS = "2019-01:2019-12"
-READY_SECONDS = 180
+MAX_READY_SECONDS = 180
+POLL_SECONDS = 0.4
+FAST_START_OPTIONS = f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1"
+"""JVM options for the small sample: optimised compilation would cost more time than it saves."""
+
+_EXAMPLE = """\
+curl -s {url}/register --json '{{"username": "ada", "password": "a long ride uptown"}}'
+TOKEN=$(curl -s {url}/token -d username=ada --data-urlencode 'password=a long ride uptown' \\
+  | python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])')
+curl -s {url}/predict -H "Authorization: Bearer $TOKEN" \\
+  --json '{{"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2020-01-15T17:30:00"}}'"""
 
 
-def up(settings: Settings, console: Console) -> None:
-    """Runs everything until Ctrl-C or a termination signal."""
-    with _local_stack(settings, console, "up") as stack:
+def run_stack(settings: Settings, console: Console) -> None:
+    """Run everything until Ctrl-C or a termination signal.
+
+    Raises:
+        LogitrackError: A requirement is not met, or a process ended.
+    """
+    with local_stack(settings, console, "up") as stack:
         stack.materialize_if_needed()
-        with suppress(KeyboardInterrupt):  # that is how it is meant to end
+        with suppress(KeyboardInterrupt):  # the regular end
             stack.start_servers()
-            console.print(
-                f"\n[bold green]logitrack is running[/]\n"
-                f"  Dagster UI         {stack.dagster_url}\n"
-                f"  API documentation  {stack.service_url}/docs\n"
-                f"  logs               {settings.home / 'logs'}\n\n"
-                f"Ask it, for instance from another terminal:\n",
-                highlight=False,
-            )
-            console.out(stack.curl(), highlight=False)
-            console.print("\nCtrl-C ends it.")
-            while True:
-                stack.children.check()
-                time.sleep(1)
-        console.print("\nEnding…")
-    console.print("Ended; nothing is left running.")
-
-
-def demo(settings: Settings, console: Console) -> None:
-    """Everything `up` does, one prediction over HTTP, a report as `demo.json`, and the end."""
-    with _local_stack(settings, console, "demo") as stack:
-        stack.materialize_if_needed()
-        stack.start_servers()
-        answer = ask(stack.service_url)
-        report = write_report(settings, answer, source=stack.source_url)
-        print_report(report, console)
-        console.print(f"The report is also in {settings.home / 'demo.json'}.", highlight=False)
+            stack.print_addresses()
+            stack.watch()
+        console.print("\nStopping…")
+    console.print("Stopped; no process is left.")
 
 
 class LocalStack:
-    def __init__(self, settings: Settings, console: Console, children: ProcessSupervisor) -> None:
-        self.settings, self.console, self.children = settings, console, children
+    """The processes of one installation.
+
+    Args:
+        settings: Of the installation.
+        console: Receives the progress.
+        processes: Starts and ends the child processes.
+    """
+
+    def __init__(self, settings: Settings, console: Console, processes: ProcessSupervisor) -> None:
         self.service_url = f"http://{settings.service_host}:{settings.service_port}"
         self.dagster_url = f"http://{settings.dagster_host}:{settings.dagster_port}"
         self.source_url = settings.tlc_url or str(sample.folder())
+        self._settings, self._console, self._processes = settings, console, processes
         os.environ.update(dagster_environment(settings))
         self._environment = {**os.environ, "LOGITRACK_TLC_URL": self.source_url, "PYTHONUNBUFFERED": "1"}
 
     def materialize_if_needed(self) -> None:
-        """The first months of the source become a champion, if there is none yet.
+        """Materialise the first months of the source up to a champion, unless there is one.
 
-        In a process of its own, so that its Spark is gone when the servers start.
+        A process of its own does it, so that its Spark session has ended when the servers start.
+
+        Raises:
+            LogitrackError: The months did not become a champion.
         """
-        if ModelRegistry(self.settings.home / "models").champion() is not None:
+        if open_registry(self._settings).champion() is not None:
             return
-        chosen = "LOGITRACK_TLC_URL" if self.settings.tlc_url else "the packaged sample"
-        self.console.print(
-            f"No champion yet: materialising {FIRST_MONTHS} from {chosen} ({self.source_url})", highlight=False
+        origin = "LOGITRACK_TLC_URL" if self._settings.tlc_url else "the packaged sample"
+        self._console.print(
+            f"No champion yet: materialising {FIRST_MONTHS} from {origin} ({self.source_url})", highlight=False
         )
         command = [sys.executable, "-m", "logitrack_assets.cli", "materialize", "--months", FIRST_MONTHS]
         environment = self._environment
-        if self.settings.tlc_url is None:
-            # The sample is small: compiling everything for long runs would cost more than it brings.
+        if self._settings.tlc_url is None:
             command.append("--quick")
-            environment = {"LOGITRACK_SPARK_JAVA_OPTIONS": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1"} | environment
-        self.children.run(command, environment, "The first months did not become a champion")
+            environment = {"LOGITRACK_SPARK_JAVA_OPTIONS": FAST_START_OPTIONS} | environment
+        self._processes.run(command, environment, "The first months did not become a champion")
 
     def start_servers(self) -> None:
-        """Starts Dagster and the service and waits until both answer."""
+        """Start Dagster and the service, and wait until both answer.
+
+        Raises:
+            LogitrackError: A process ended, or did not answer in time.
+        """
         dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(config_file("workspace.yaml"))]
-        address = ["-h", self.settings.dagster_host, "-p", str(self.settings.dagster_port)]
-        self.children.start("service", [sys.executable, "-m", "logitrack_service"], self._environment)
-        self.children.start("dagster", [*dagster, *address, "--log-level", "warning"], self._environment)
-        with self.console.status("Starting Dagster and the service…"):
-            self._wait(f"{self.service_url}/health/ready")
-            self._wait(f"{self.dagster_url}/server_info")
+        address = ["-h", self._settings.dagster_host, "-p", str(self._settings.dagster_port)]
+        self._processes.start("service", [sys.executable, "-m", "logitrack_service"], self._environment)
+        self._processes.start("dagster", [*dagster, *address, "--log-level", "warning"], self._environment)
+        with self._console.status("Starting Dagster and the service…"):
+            self._wait_until_ready(f"{self.service_url}/health/ready")
+            self._wait_until_ready(f"{self.dagster_url}/server_info")
 
-    def curl(self) -> str:
-        """Lines for a shell that register, get a token and ask."""
-        url = self.service_url
-        return "\n".join(
-            (
-                f'curl -s {url}/register --json \'{{"username": "ada", "password": "a long ride uptown"}}\'',
-                f"TOKEN=$(curl -s {url}/token -d username=ada --data-urlencode 'password=a long ride uptown' \\",
-                "  | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"access_token\"])')",
-                f'curl -s {url}/predict -H "Authorization: Bearer $TOKEN" \\',
-                '  --json \'{"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2020-01-15T17:30:00"}\'',
-            )
+    def print_addresses(self) -> None:
+        """Print where the servers are, and shell commands that register a user and request a prediction."""
+        self._console.print(
+            f"\n[bold green]logitrack is running[/]\n"
+            f"  Dagster UI         {self.dagster_url}\n"
+            f"  API documentation  {self.service_url}/docs\n"
+            f"  logs               {self._settings.home / 'logs'}\n\n"
+            f"A prediction, for example from another terminal:\n",
+            highlight=False,
         )
+        self._console.out(_EXAMPLE.format(url=self.service_url), highlight=False)
+        self._console.print("\nCtrl-C stops it.")
 
-    def _wait(self, url: str) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+    def watch(self) -> None:
+        """Block as long as every process runs.
+
+        Raises:
+            LogitrackError: A process ended.
+        """
+        while True:
+            self._processes.check()
+            time.sleep(1)
+
+    def _wait_until_ready(self, url: str) -> None:
+        deadline = time.monotonic() + MAX_READY_SECONDS
         while time.monotonic() < deadline:
-            self.children.check()
-            try:
+            self._processes.check()
+            with suppress(httpx2.TransportError):  # not listening yet
                 if httpx2.get(url, timeout=5).status_code == 200:
                     return
-            except httpx2.TransportError:  # not listening yet
-                time.sleep(0.2)
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
         raise LogitrackError(
-            f"{url} did not answer within {READY_SECONDS} s: see {self.settings.home / 'logs'}, then try again."
+            f"{url} did not answer within {MAX_READY_SECONDS} s.",
+            hint=f"See {self._settings.home / 'logs'}, then try again.",
         )
 
 
 @contextmanager
-def _local_stack(settings: Settings, console: Console, what: str) -> Iterator[LocalStack]:
-    with _ending_on_signals(), single_instance(settings.home, what):
+def local_stack(settings: Settings, console: Console, command: str) -> Iterator[LocalStack]:
+    """Yield the stack of a machine that meets the requirements; end its processes afterwards.
+
+    Raises:
+        LogitrackError: A requirement is not met, or another stack runs on the home folder.
+    """
+    with _interrupt_on_signals(), single_instance(settings.home, command):
         require_java()
         require_disk(settings.home)
         require_free_port(settings.service_host, settings.service_port, "LOGITRACK_SERVICE_PORT")
         require_free_port(settings.dagster_host, settings.dagster_port, "LOGITRACK_DAGSTER_PORT")
-        url = database_url(settings)
-        wait_for_database(url)
-        migrate(url)
-        children = ProcessSupervisor(settings.home / "logs")
+        migrated_database_url(settings)
+        processes = ProcessSupervisor(settings.home / "logs")
         try:
-            yield LocalStack(settings, console, children)
+            yield LocalStack(settings, console, processes)
         finally:
-            children.stop()
+            processes.stop()
 
 
 @contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    """Turns the first signal that asks us to end into KeyboardInterrupt and ignores the rest: we end in order."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+def _interrupt_on_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the first termination signal and ignore later ones, so that the end is orderly."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def on_signal(_number: int, _frame: object) -> None:
-        for number in numbers:
+        for number in signals:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    previous = {number: signal.signal(number, on_signal) for number in signals}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             if signal.getsignal(number) is on_signal:
                 signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Brings the database's schema to the newest version; safe when many processes do it at once."""
+"""Schema migrations by Alembic, safe when many processes start at once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sqlalchemy import Connection, create_engine, text
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE, VERSION_SCHEMA = "schema_version", "warehouse"
-_LOCK = 0x1061_7AC4  # any number that only this migration uses
+_ADVISORY_LOCK = 0x1061_7AC4  # an arbitrary key; no other lock of the project uses it
 
 
 def migrate(url: str) -> None:
-    """Runs every migration that the database does not have yet, in one transaction.
+    """Apply every migration that the database lacks, in one transaction.
 
-    Whoever comes second waits for an advisory lock and then finds nothing to do.
+    Concurrent callers wait for an advisory lock and then find nothing to apply.
     """
     engine = create_engine(url)
     try:
         with engine.begin() as connection:
-            connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
             connection.execute(text("create schema if not exists warehouse"))
             config = _config()
             config.attributes["connection"] = connection
@@ -32,8 +32,8 @@ def migrate(url: str) -> None:
         engine.dispose()
 
 
-def pending(connection: Connection) -> bool:
-    """Whether the database lacks a migration that this code has."""
+def has_pending_migrations(connection: Connection) -> bool:
+    """Return whether this code has a migration that the database lacks."""
     context = MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE, "version_table_schema": VERSION_SCHEMA}
     )

@@ -1,47 +1,67 @@
-"""The model as Dagster assets: thin. A candidate is made, its checks judge it, and the champion's pointer moves."""
+"""Assets of the model: a candidate, the champion that is served, and the drift of each month."""
 
 import getpass
+from typing import Any
 
-from dagster import AssetExecutionContext, AssetKey, Config, Failure, MaterializeResult, MetadataValue, asset
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    BackfillPolicy,
+    Config,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+from matplotlib.figure import Figure
 from pydantic import Field
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta import plots, tracking
 from logitrack_assets.eta.artifact.predictor import CARD, FORMAT
-from logitrack_assets.eta.drift_asset import eta_drift
-from logitrack_assets.eta.evaluation.gates import evaluate_gates
+from logitrack_assets.eta.drift import DriftMeasurement
+from logitrack_assets.eta.drift_store import write_measurements
+from logitrack_assets.eta.evaluation.gates import GateResult, evaluate_gates
 from logitrack_assets.eta.model_card import table
-from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.month_drift import find_drift
+from logitrack_assets.eta.registry import Champion, ModelRegistry
+from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
 from logitrack_assets.eta.training.pipeline import Candidate, TrainingOptions, build
 from logitrack_assets.eta.training.strategy import Estimator
-from logitrack_assets.lake import Lake
+from logitrack_assets.materializations import VERSION, RecordedMaterializations
+from logitrack_assets.partitions import MONTHS
 from logitrack_assets.plotting import as_markdown
-from logitrack_assets.settings import Settings, get_settings
+from logitrack_assets.resources import LakeResource, WarehouseResource
 from logitrack_assets.spark import SparkResource
 
 CODE_VERSION = f"eta-{FORMAT}"
+MAX_MONTHS_PER_RUN = 24
+MODEL_VERSION = "model_version"
+"""Metadata entry of eta_drift: the version that a month was compared with."""
+
+Metadata = dict[str, Any]
 
 
 class TrainingConfig(Config):
-    """What can be turned for one training."""
+    """Options of one training."""
 
     window_months: int | None = Field(
-        None, ge=2, description="Newest months to look at; all that are loaded when empty. The backtest may use fewer."
+        None, ge=2, description="Newest months to train on; all that are loaded if empty. The backtest may use fewer."
     )
     estimator: Estimator = Field(
         "xgboost", description="`xgboost` (XGBoost on Spark) or `gbt` (MLlib's gradient-boosted trees)."
     )
     backtest_folds: int = Field(
-        3, ge=1, le=12, description="Newest months on which recipes are compared and intervals are calibrated."
+        3, ge=1, le=12, description="Newest months on which strategies are compared and intervals are calibrated."
     )
     trees: int | None = Field(
-        None, ge=10, le=3000, description="Trees in each forest; the estimator's default if empty."
+        None, ge=10, le=3000, description="Trees of each variant; the estimator's default if empty."
     )
     seed: int = Field(20190801, ge=0, description="The same months and seed give the same predictions.")
 
-
-def _models(settings: Settings) -> ModelRegistry:
-    return ModelRegistry(settings.home / "models")
+    def to_options(self) -> TrainingOptions:
+        """Return the options as the training pipeline takes them."""
+        return TrainingOptions(self.estimator, self.window_months, self.backtest_folds, self.trees, self.seed)
 
 
 @asset(
@@ -50,41 +70,34 @@ def _models(settings: Settings) -> ModelRegistry:
     kinds={"pyspark", "xgboost", "onnx"},
     owners=["team:eta"],
     code_version=CODE_VERSION,
-    pool="spark",
     tags={"domain": "eta"},
-    description="A candidate: trees for zones alone and with a planned distance, intervals, and what is needed to "
-    "answer, as one folder of inert files. FittedModel on every clean month that is loaded; its recipe is chosen by a "
-    "rolling backtest and judged on the newest month.",
 )
-def eta_model(context: AssetExecutionContext, config: TrainingConfig, spark: SparkResource) -> MaterializeResult:
-    settings = get_settings()
-    models = _models(settings)
-    options = TrainingOptions(config.estimator, config.window_months, config.backtest_folds, config.trees, config.seed)
+def eta_model(
+    context: AssetExecutionContext,
+    config: TrainingConfig,
+    spark: SparkResource,
+    lake: LakeResource,
+    registry: ModelRegistryResource,
+) -> MaterializeResult[None]:
+    """A candidate: trees, prediction intervals and tables as one folder of ONNX, JSON and arrays.
+
+    One variant predicts from zones only, one from zones and a planned distance. Fitted on every silver month that is
+    loaded; a rolling backtest selects the strategy, and the newest month evaluates it.
+    """
+    models = registry.open()
     try:
-        candidate = build(spark.session, Lake(settings.home), models, options, say=context.log.info)
+        candidate = build(
+            spark.spark_session, lake.open(context.log.info), models, config.to_options(), say=context.log.info
+        )
     except LogitrackError as error:
         raise Failure(str(error), allow_retries=False) from error
-    pictures = {
-        "error_by_hour": plots.error_by_hour(candidate.zones, candidate.distance),
-        "predicted_against_real": plots.predicted_against_real(candidate.zones),
-        "coverage_by_hour": plots.coverage_by_hour(candidate.zones, candidate.manifest.metrics.level),
-        "backtest": plots.backtest(candidate.backtest),
-    }
+    figures = _figures(candidate)
     folder = models.path(candidate.manifest.version)
-    shown: dict[str, MetadataValue] = {
-        name: MetadataValue.md(as_markdown(figure, name)) for name, figure in pictures.items()
-    }
-    if tracking.is_enabled():
-        try:
-            told = tracking.log_candidate(candidate.manifest, folder, pictures)
-        except LogitrackError as error:  # the version is published; where it is also written down is second to that
-            told = str(error)
-            context.log.warning(told)
-        shown["mlflow_run"] = MetadataValue.text(told)
     return MaterializeResult(
         metadata={
-            **_facts(candidate),
-            **shown,
+            **_evaluation_metadata(candidate),
+            **{name: MetadataValue.md(as_markdown(figure, name)) for name, figure in figures.items()},
+            **_tracking_metadata(context, models, candidate, figures),
             "card": MetadataValue.md((folder / CARD).read_text(encoding="utf-8")),
             "backtest_table": MetadataValue.md(_backtest_table(candidate)),
             "folder": MetadataValue.path(str(folder)),
@@ -93,11 +106,20 @@ def eta_model(context: AssetExecutionContext, config: TrainingConfig, spark: Spa
     )
 
 
-def _facts(candidate: Candidate) -> dict[str, str | int | float]:
+def _figures(candidate: Candidate) -> dict[str, Figure]:
+    return {
+        "error_by_hour": plots.error_by_hour(candidate.zones, candidate.distance),
+        "predicted_against_real": plots.predicted_against_real(candidate.zones),
+        "coverage_by_hour": plots.coverage_by_hour(candidate.zones, candidate.manifest.metrics.level),
+        "backtest": plots.backtest(candidate.backtest),
+    }
+
+
+def _evaluation_metadata(candidate: Candidate) -> Metadata:
     manifest = candidate.manifest
     metrics = manifest.metrics
     return {
-        "version": manifest.version,
+        VERSION: manifest.version,
         "recipe": manifest.recipe["name"],
         "dagster/row_count": sum(month.trips for month in manifest.training),
         "trained_from": manifest.training_months[0],
@@ -114,6 +136,21 @@ def _facts(candidate: Candidate) -> dict[str, str | int | float]:
     }
 
 
+def _tracking_metadata(
+    context: AssetExecutionContext, models: ModelRegistry, candidate: Candidate, figures: dict[str, Figure]
+) -> Metadata:
+    """Log the candidate to MLflow where that is configured. A failure is reported and does not fail the training."""
+    if not tracking.is_enabled():
+        return {}
+    manifest = candidate.manifest
+    try:
+        outcome = tracking.log_candidate(manifest, models.path(manifest.version), figures)
+    except LogitrackError as error:
+        outcome = str(error)
+        context.log.warning(outcome)
+    return {"mlflow_run": MetadataValue.text(outcome)}
+
+
 def _backtest_table(candidate: Candidate) -> str:
     rows = candidate.backtest.table()
     return table(list(rows[0]), [list(row.values()) for row in rows])
@@ -126,38 +163,123 @@ def _backtest_table(candidate: Candidate) -> str:
     owners=["team:eta"],
     code_version=CODE_VERSION,
     tags={"domain": "eta"},
-    description="The version that is served. The pointer moves to the newest candidate only when every check has "
-    "passed; otherwise it stays, and the candidate is kept with the reason.",
 )
-def eta_champion(context: AssetExecutionContext) -> MaterializeResult:
-    models = _models(get_settings())
-    versions = models.versions()
-    if not versions:
-        raise Failure("There is no candidate to promote: materialise eta_model first.", allow_retries=False)
-    version = versions[-1]
-    verdicts = evaluate_gates(models, version)
-    failed = {name: verdict.why for name, verdict in verdicts.items() if not verdict.passed}
+def eta_champion(context: AssetExecutionContext, registry: ModelRegistryResource) -> MaterializeResult[None]:
+    """The version that is served.
+
+    The champion pointer moves to the materialised candidate only when it passes every gate; otherwise the pointer
+    stays and the candidate is kept with the reason.
+    """
+    version = RecordedMaterializations(context.instance, context.run.run_id).text("eta_model", VERSION)
+    if version is None:
+        raise Failure("There is no candidate to promote. Materialise eta_model first.", allow_retries=False)
+    models = registry.open()
+    results = evaluate_gates(models, version)
+    _require_passed(models, version, results)
+    previous = models.champion()
+    if previous is None or previous.version != version:
+        reason = context.run.tags.get("logitrack/reason", "newest candidate")
+        author = f"dagster run {context.run.run_id} ({getpass.getuser()})"
+        models.promote(version, by=author, reason=f"{reason}; checks passed")
+    return MaterializeResult(metadata=_promotion_metadata(models, version, previous, results))
+
+
+def _require_passed(models: ModelRegistry, version: str, results: dict[str, GateResult]) -> None:
+    """Record every failed gate with the version.
+
+    Raises:
+        Failure: At least one gate failed.
+    """
+    failed = [f"{name}: {result.why}" for name, result in results.items() if not result.passed]
+    for reason in failed:
+        models.record_rejection(version, reason)
     if failed:
-        reason = "\n".join(f"{name}: {why}" for name, why in failed.items())
-        for name, why in failed.items():
-            models.record_rejection(version, f"{name}: {why}")
-        raise Failure(f"{version} was not promoted. {reason}", allow_retries=False)
-    before = models.champion()
-    if before is None or before.version != version:
-        why = context.run.tags.get("logitrack/reason", "newest candidate")
-        models.promote(
-            version, by=f"dagster run {context.run.run_id} ({getpass.getuser()})", reason=f"{why}; checks passed"
-        )
+        raise Failure("\n".join([f"{version} was not promoted.", *failed]), allow_retries=False)
+
+
+def _promotion_metadata(
+    models: ModelRegistry, version: str, previous: Champion | None, results: dict[str, GateResult]
+) -> Metadata:
     manifest = models.manifest(version)
-    return MaterializeResult(
-        metadata={
-            "version": version,
-            "previous": before.version if before else "none",
-            "trained_through": manifest.trained_through,
-            "mae_minutes": round(manifest.metrics.mae_minutes, 4),
-            "verdicts": MetadataValue.md(table(("check", "finding"), [(n, v.why) for n, v in verdicts.items()])),
+    return {
+        VERSION: version,
+        "previous": previous.version if previous else "none",
+        "trained_through": manifest.trained_through,
+        "mae_minutes": round(manifest.metrics.mae_minutes, 4),
+        "verdicts": MetadataValue.md(
+            table(("check", "finding"), [(name, result.why) for name, result in results.items()])
+        ),
+    }
+
+
+@asset(
+    deps=[AssetKey("silver_trips")],
+    partitions_def=MONTHS,
+    backfill_policy=BackfillPolicy.multi_run(MAX_MONTHS_PER_RUN),
+    group_name="eta",
+    kinds={"pyspark", "postgres"},
+    owners=["team:eta"],
+    code_version=f"drift-{FORMAT}",
+    tags={"domain": "eta"},
+    metadata={"dagster/table_name": "warehouse.eta_drift"},
+)
+def eta_drift(
+    context: AssetExecutionContext,
+    spark: SparkResource,
+    lake: LakeResource,
+    registry: ModelRegistryResource,
+    warehouse: WarehouseResource,
+    policy: MonitoringPolicy,
+) -> MaterializeResult[None]:
+    """Differences between a month and what the champion was trained on.
+
+    Population stability of each input, the number of trips, and the champion's error on the month's trips relative to
+    its own test error.
+    """
+    models, opened = registry.open(), lake.open(context.log.info)
+    champion = models.champion()
+    predictor = models.load(champion.version) if champion else None
+    for month in context.partition_keys:
+        if predictor is None:
+            metadata = _outcome("No champion yet: there is nothing to compare the month with.")
+        elif not opened.silver(month).is_dir():
+            metadata = _outcome("The month has no silver trips.")
+        elif month <= predictor.manifest.trained_through:
+            metadata = _outcome(f"{predictor.version} is trained through {predictor.manifest.trained_through}.")
+        else:
+            measurements = find_drift(spark.spark_session, opened, models, predictor, month, policy.drift_thresholds())
+            with warehouse.open().connect() as connection:
+                write_measurements(connection, month, predictor.version, measurements)
+            metadata = _drift_metadata(predictor.version, measurements)
+            if drifted := _drifted(measurements):
+                context.log.warning(f"{month} has drifted: {drifted}")
+        context.add_asset_metadata(metadata, partition_key=month)
+    return MaterializeResult()
+
+
+def _outcome(text: str) -> Metadata:
+    return {"outcome": MetadataValue.text(text)}
+
+
+def _drifted(measurements: list[DriftMeasurement]) -> str:
+    return "; ".join(f"{m.fleet} {m.measure} {m.value:.2f}" for m in measurements if m.drifted)
+
+
+def _drift_metadata(version: str, measurements: list[DriftMeasurement]) -> Metadata:
+    rows = [
+        (m.fleet, m.measure, f"{m.value:.3f}", f"{m.threshold:g}", "yes" if m.drifted else "") for m in measurements
+    ]
+    return {
+        **_outcome(_drifted(measurements) or "The month is like the training months."),
+        MODEL_VERSION: MetadataValue.text(version),
+        # Entries of their own: Dagster charts numbers over the months.
+        **{
+            f"{m.fleet}/{m.measure}": MetadataValue.float(m.value)
+            for m in measurements
+            if not m.measure.startswith("psi")
         },
-    )
+        "findings": MetadataValue.md(table(("fleet", "measure", "value", "threshold", "drifted"), rows)),
+    }
 
 
 assets = [eta_model, eta_champion, eta_drift]

@@ -1,4 +1,4 @@
-"""The verdicts on a candidate as blocking checks of `eta_model`: where one fails, the champion stays who it is."""
+"""Checks of the model: every gate as a blocking check of `eta_model`, and a warning where months drift."""
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -9,41 +9,64 @@ from dagster import (
 )
 
 from logitrack_assets.eta.artifact.predictor import ArtifactError
-from logitrack_assets.eta.drift_asset import drift_check
+from logitrack_assets.eta.assets import MODEL_VERSION, eta_drift, eta_model
+from logitrack_assets.eta.drift_store import read_drifted_months
 from logitrack_assets.eta.evaluation.gates import GATES, GateResult
 from logitrack_assets.eta.registry import ModelRegistry
-from logitrack_assets.settings import get_settings
+from logitrack_assets.eta.resources import ModelRegistryResource
+from logitrack_assets.materializations import VERSION, RecordedMaterializations
+from logitrack_assets.resources import WarehouseResource
 
 
-def _check(name: str) -> AssetChecksDefinition:
-    verdict_on = GATES[name]
+def evaluate_gate(models: ModelRegistry, version: str, name: str) -> GateResult:
+    """Return the result of one gate; a version that cannot be evaluated fails it, and a failure is recorded."""
+    try:
+        result = GATES[name](models, version)
+    except (ArtifactError, OSError, ValueError, KeyError) as error:
+        result = GateResult(False, f"It could not be evaluated: {error}")
+    if not result.passed:
+        models.record_rejection(version, f"{name}: {result.why}")
+    return result
 
-    @asset_check(
-        name=name,
-        asset="eta_model",
-        blocking=True,
-        description=" ".join((verdict_on.__doc__ or "").split()),
-    )
-    def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
-        models = ModelRegistry(get_settings().home / "models")
-        versions = models.versions()
-        if not versions:
-            return AssetCheckResult(passed=False, description="There is no model: materialise eta_model.")
-        version = versions[-1]
-        try:
-            verdict = verdict_on(models, version)
-        except (ArtifactError, OSError, ValueError, KeyError) as error:
-            verdict = GateResult(False, f"It could not be judged: {error}")
-        if not verdict.passed:
-            models.record_rejection(version, f"{name}: {verdict.why}")
+
+def _gate_check(name: str) -> AssetChecksDefinition:
+    @asset_check(name=name, asset=eta_model, blocking=True, description=" ".join((GATES[name].__doc__ or "").split()))
+    def check_gate(context: AssetCheckExecutionContext, registry: ModelRegistryResource) -> AssetCheckResult:
+        version = RecordedMaterializations(context.instance, context.run.run_id).text("eta_model", VERSION)
+        if version is None:
+            return AssetCheckResult(passed=False, description="There is no model. Materialise eta_model first.")
+        result = evaluate_gate(registry.open(), version, name)
         return AssetCheckResult(
-            passed=verdict.passed,
+            passed=result.passed,
             severity=AssetCheckSeverity.ERROR,
-            description=verdict.why,
-            metadata={"version": version, **verdict.facts},
+            description=result.why,
+            metadata={VERSION: version, **result.facts},
         )
 
-    return check
+    return check_gate
 
 
-checks = [*(_check(name) for name in GATES), drift_check]
+@asset_check(asset=eta_drift)
+def no_drift(
+    context: AssetCheckExecutionContext, registry: ModelRegistryResource, warehouse: WarehouseResource
+) -> AssetCheckResult:
+    """Warns where a month after the champion's training months has drifted from what it was trained on."""
+    compared = RecordedMaterializations(context.instance, context.run.run_id).own_texts("eta_drift", MODEL_VERSION)
+    version = next(iter(compared.values()), None)
+    if version is None:
+        champion = registry.open().champion()
+        if champion is None:
+            return AssetCheckResult(passed=True, description="There is no champion yet.")
+        version = champion.version
+    with warehouse.open().connect() as connection:
+        drifted = read_drifted_months(connection, version)
+    described = "; ".join(f"{row.month}: {', '.join(row.by_fleet)}" for row in drifted)
+    return AssetCheckResult(
+        passed=not drifted,
+        severity=AssetCheckSeverity.WARN,
+        description=described or f"No month after the training months of {version} has drifted.",
+        metadata={MODEL_VERSION: version, "months": len(drifted)},
+    )
+
+
+checks = [*(_gate_check(name) for name in GATES), no_drift]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from logitrack_assets.database import driver_url
+from logitrack_assets.database import driver_url, with_login
 from logitrack_service.auth.keys import Keys
 from logitrack_service.settings import ServiceSettings
 
@@ -38,9 +38,7 @@ def analyst_login(url: str, keys: Keys, settings: ServiceSettings) -> AnalystLog
     if settings.analyst_database_url is not None:
         return AnalystLogin(driver_url(settings.analyst_database_url.get_secret_value(), "psycopg"), None)
     password = keys.derive("analyst-password")
-    return AnalystLogin(
-        make_url(url).set(username=ROLE, password=password).render_as_string(hide_password=False), password
-    )
+    return AnalystLogin(with_login(url, username=ROLE, password=password), password)
 
 
 # What PUBLIC may do in a fresh database beyond reading: make tables that fill the disk, hold locks that migrations

@@ -1,4 +1,4 @@
-"""One `logitrack demo` for all end-to-end tests, and the means to run the command as a person does."""
+"""One `logitrack demo` for all end-to-end tests, and an installation that runs the command as a user does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from logitrack_tests.conftest import REPOSITORY
 
 
 def free_port() -> int:
-    """A port on loopback that nobody uses now."""
+    """Return an unused port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 @dataclass
 class Installation:
-    """A home folder and two ports: what one installation of logitrack is."""
+    """An installation of logitrack: a home folder and two ports."""
 
     home: Path
     service_port: int = field(default_factory=free_port)
@@ -44,7 +44,7 @@ class Installation:
         return f"http://127.0.0.1:{self.dagster_port}"
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """The environment of a person who set these, and nothing else of ours."""
+        """Return an environment with these settings and no other setting of logitrack or Dagster."""
         bare = {name: value for name, value in os.environ.items() if not name.startswith(("LOGITRACK_", "DAGSTER_"))}
         return bare | {
             "LOGITRACK_HOME": str(self.home),
@@ -56,7 +56,7 @@ class Installation:
         }
 
     def run(self, *arguments: str, timeout: float = 500, **settings: str) -> subprocess.CompletedProcess[str]:
-        """`logitrack ARGUMENTS`, to its end."""
+        """Run `logitrack ARGUMENTS` to its end."""
         return subprocess.run(
             [sys.executable, "-m", "logitrack_assets.cli", *arguments],
             cwd=REPOSITORY,
@@ -69,7 +69,7 @@ class Installation:
         )
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
-        """`logitrack ARGUMENTS`, left running."""
+        """Start `logitrack ARGUMENTS`."""
         return subprocess.Popen(
             [sys.executable, "-m", "logitrack_assets.cli", *arguments],
             cwd=REPOSITORY,
@@ -81,9 +81,9 @@ class Installation:
         )
 
     def query(self, sql: str) -> list[str]:
-        """First column of a query on this installation's database, as texts.
+        """Return the first column of a query on this installation's database, as text.
 
-        In a process of its own: whoever uses the embedded server keeps it running until he ends.
+        It runs in a process of its own, because each user of the embedded server keeps it running until it exits.
         """
         code = (
             "import sys; from sqlalchemy import create_engine, text; "
@@ -91,13 +91,13 @@ class Installation:
             "rows = create_engine(database_url(get_settings())).connect().execute(text(sys.argv[1])).scalars(); "
             "print('\\n'.join(map(str, rows)))"
         )
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code, sql], env=self.environment(), capture_output=True, text=True, check=True
         )
-        return said.stdout.splitlines()
+        return result.stdout.splitlines()
 
     def wait_until_ready(self, process: subprocess.Popen[str], seconds: float) -> float:
-        """Waits until the service and Dagster answer; gives the seconds it took."""
+        """Wait until the service and Dagster answer; return the seconds."""
         started = time.monotonic()
         waiting = [f"{self.service}/health/ready", f"{self.dagster}/server_info"]
         while waiting:
@@ -111,12 +111,12 @@ class Installation:
         return time.monotonic() - started
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that runs for this home folder, wherever it hangs in the process tree."""
+        """Return every process of this home folder, wherever it is in the process tree."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                mine = process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE
-                if not mine and (
+                excluded = process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE
+                if not excluded and (
                     str(self.home) in " ".join(process.cmdline())
                     or process.environ().get("LOGITRACK_HOME") == str(self.home)
                 ):
@@ -124,7 +124,7 @@ class Installation:
         return found
 
     def none_left(self, seconds: float = 15) -> bool:
-        """Whether no process of this home is left, soon."""
+        """Return whether no process of this home is left within `seconds`."""
         deadline = time.monotonic() + seconds
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -133,17 +133,17 @@ class Installation:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, subprocess.CompletedProcess[str], float]:
-    """A home folder after `logitrack demo` on the packaged sample, what the demo said, and its seconds."""
+    """A home folder after `logitrack demo` on the packaged sample, the output of the demo, and its seconds."""
     installation = Installation(tmp_path_factory.mktemp("demo"))
     started = time.monotonic()
-    said = installation.run("demo", timeout=900)
-    assert said.returncode == 0, said.stdout + said.stderr
-    return installation, said, time.monotonic() - started
+    result = installation.run("demo", timeout=900)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return installation, result, time.monotonic() - started
 
 
 @pytest.fixture(scope="session")
 def running(demo: tuple[Installation, subprocess.CompletedProcess[str], float]) -> Iterator[Installation]:
-    """`logitrack up` on the demo's home, ready, until the tests are over."""
+    """`logitrack up` on the home of the demo, ready, until the tests have ended."""
     installation = demo[0]
     process = installation.start("up")
     try:

@@ -1,6 +1,6 @@
-"""What happens at night: the daemon is killed, a second one is started by mistake, PostgreSQL goes away for a moment.
+"""Recovery from a killed daemon, a second daemon, a restarted PostgreSQL and a killed worker.
 
-Runs are queued as schedules and the UI queue them; what counts is that each month is made once and none is lost.
+Runs are queued as schedules and the UI queue them. Each month must be materialised once, and none may be lost.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from logitrack_tests.end_to_end.conftest import Installation
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 MONTHS = ("2023-01", "2023-02", "2023-03")
-MONTHLY = "from runs where partition is not null"  # the sensors of the daemon may begin to train meanwhile
+MONTHLY = "from runs where partition is not null"  # the daemon's sensors may start a training meanwhile
 
 
 class Dagster:
-    """Dagster's own commands, as `logitrack env` lets one use them, on one home folder."""
+    """Dagster's commands on one home folder, with the environment of `logitrack env`."""
 
     def __init__(self, installation: Installation, source: Path) -> None:
         self.installation = installation
         settings = {
             "LOGITRACK_TLC_URL": str(source),
             "LOGITRACK_FLEETS": "green",
-            "LOGITRACK_RETRAIN_INTERVAL_SECONDS": "3600",  # no training in between: it is about months here
+            "LOGITRACK_RETRAIN_INTERVAL_SECONDS": "3600",  # no training during the test of months
         }
-        told = installation.run("env", **settings).stdout
-        exported = (line.removeprefix("export ").partition("=") for line in told.splitlines())
+        output = installation.run("env", **settings).stdout
+        exported = (line.removeprefix("export ").partition("=") for line in output.splitlines())
         self._environment = installation.environment(
             **settings, **{name: value.strip("'") for name, _, value in exported}
         )
@@ -58,11 +58,11 @@ class Dagster:
     def queue(self, month: str) -> None:
         tags = json.dumps({"dagster/partition": month})
         command = self._command("dagster", "job", "launch", "-j", "ingest_month", "--tags", tags)
-        said = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
-        assert said.returncode == 0, said.stderr
+        result = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
 
     def begin(self) -> subprocess.Popen[bytes]:
-        """A daemon with all months queued, at work on the first."""
+        """Return a daemon with all months queued that has started the first one."""
         daemon = self.daemon()
         for month in MONTHS:
             self.queue(month)
@@ -70,12 +70,12 @@ class Dagster:
         return daemon
 
     def states(self) -> dict[str, str]:
-        """Month to the state of its newest run."""
-        told = self.installation.query(f"select partition || ' ' || status {MONTHLY} order by id")
-        return dict(row.split(" ", 1) for row in told)
+        """Return the state of each month's newest run."""
+        rows = self.installation.query(f"select partition || ' ' || status {MONTHLY} order by id")
+        return dict(row.split(" ", 1) for row in rows)
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that carry out runs: children of the code server."""
+        """Return the processes that execute runs: children of the code server."""
         return [
             process
             for process in self.installation.processes()
@@ -101,7 +101,7 @@ def dagster(tmp_path: Path, tlc_folder: Path) -> Iterator[Dagster]:
         shutil.copyfile(tlc_folder / "trip-data" / name, source / name)
     installation = Installation(tmp_path / "home")
     (tmp_path / "home").mkdir()
-    # Whoever holds the embedded server keeps it for all, as a server of one's own would stay.
+    # Holds the embedded server for the whole test, as an external server would stay.
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys; from logitrack_assets.database import database_url, migrate; "
          "from logitrack_assets.settings import get_settings; migrate(database_url(get_settings())); "
@@ -117,52 +117,52 @@ def dagster(tmp_path: Path, tlc_folder: Path) -> Iterator[Dagster]:
             process.send_signal(signal.SIGINT)
             process.wait(60)
     holder.communicate("\n", timeout=60)
-    for process in installation.processes():  # workers of the daemon that was killed
+    for process in installation.processes():  # workers of the killed daemon
         process.kill()
 
 
-def _made_once(dagster: Dagster, lake: Lake) -> None:
+def _assert_materialized_once(dagster: Dagster, lake: Lake) -> None:
     assert lake.silver_months() == list(MONTHS)
     for month in MONTHS:
         manifest = lake.manifest(month)
         assert manifest is not None
         count = f"select sum(trips) from warehouse.trip_stats_hour where month = '{month}'"
         assert dagster.installation.query(count) == [str(manifest["rows"]["green"]["silver"])]
-    assert not list((lake.root / ".staging").glob("month-*")), "nothing half made is left"
+    assert not list((lake.root / ".staging").glob("month-*")), "no unfinished publication is left"
 
 
-def test_a_killed_daemon_and_two_daemons_by_mistake(dagster: Dagster, tmp_path: Path) -> None:
+def test_killed_daemon_is_replaced_by_two_daemons(dagster: Dagster, tmp_path: Path) -> None:
     first = dagster.begin()
     first.kill()
     first.wait()
-    # Two are started in its place. The killed one's run either ends well or is found dead; the queue is not blocked.
+    # Two replace it. The run of the killed one succeeds or is found dead; the queue is not blocked.
     dagster.daemon()
     dagster.daemon()
     ended = {"SUCCESS", "FAILURE"}
     dagster.until({MONTHS[0]: ended, MONTHS[1]: {"SUCCESS"}, MONTHS[2]: {"SUCCESS"}}, seconds=500)
     assert dagster.runs() == len(MONTHS), "nothing was launched twice"
-    if dagster.states()[MONTHS[0]] == "FAILURE":  # found dead: what one does then is to run it again
+    if dagster.states()[MONTHS[0]] == "FAILURE":  # found dead: the user runs it again
         dagster.queue(MONTHS[0])
         dagster.until({MONTHS[0]: {"SUCCESS"}}, seconds=240)
-    _made_once(dagster, Lake(tmp_path / "home"))
+    _assert_materialized_once(dagster, Lake(tmp_path / "home"))
 
 
-def test_postgresql_restarted_in_the_middle_of_runs(dagster: Dagster, tmp_path: Path) -> None:
+def test_postgresql_is_restarted_during_runs(dagster: Dagster, tmp_path: Path) -> None:
     dagster.begin()
     server = psutil.Process(int((tmp_path / "home" / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
     os.kill(server.pid, signal.SIGINT)  # a fast shutdown: every connection is cut
     psutil.wait_procs([server], timeout=30)
     time.sleep(2)
-    dagster.states()  # asking starts it again
+    dagster.states()  # a query starts it again
     dagster.until({key: {"SUCCESS", "FAILURE"} for key in MONTHS}, seconds=500)
     assert dagster.runs() == len(MONTHS)
     for month in [month for month, state in dagster.states().items() if state == "FAILURE"]:
         dagster.queue(month)
     dagster.until({key: {"SUCCESS"} for key in MONTHS}, seconds=240)
-    _made_once(dagster, Lake(tmp_path / "home"))
+    _assert_materialized_once(dagster, Lake(tmp_path / "home"))
 
 
-def test_a_killed_worker_ends_as_a_failure_and_the_next_run_is_not_blocked(dagster: Dagster, tmp_path: Path) -> None:
+def test_killed_worker_fails_its_run_and_the_next_run_starts(dagster: Dagster, tmp_path: Path) -> None:
     dagster.begin()
     (worker,) = dagster.workers()
     worker.kill()
@@ -172,4 +172,4 @@ def test_a_killed_worker_ends_as_a_failure_and_the_next_run_is_not_blocked(dagst
     dagster.until({MONTHS[1]: {"SUCCESS"}, MONTHS[2]: {"SUCCESS"}}, seconds=400)
     dagster.queue(MONTHS[0])
     dagster.until({MONTHS[0]: {"SUCCESS"}}, seconds=240)
-    _made_once(dagster, Lake(tmp_path / "home"))
+    _assert_materialized_once(dagster, Lake(tmp_path / "home"))

@@ -1,7 +1,7 @@
-"""March 2020, as it happened: traffic vanished, and nobody touched logitrack.
+"""The regime change of March 2020, when traffic collapsed, without manual action.
 
-Trained on months up to February, it runs. March, April and May then appear at the source, one after another. It must
-notice by itself, train, judge, promote, and answer June better than the model of February would have.
+A model is trained on months up to February 2020. March, April and May then appear at the source, one after another.
+Sensors must find them, train, evaluate and promote, so that June is predicted better than by the model of February.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from logitrack_tests.end_to_end.conftest import Installation
 
 BEFORE = ("2019-10", "2019-11", "2019-12", "2020-01", "2020-02")
 CHANGE = ("2020-03", "2020-04", "2020-05")
-JUDGED_ON = "2020-06"
+TEST_MONTH = "2020-06"
 
 
 def _publish(months: tuple[str, ...], tlc_folder: Path, source: Path) -> None:
@@ -46,22 +46,22 @@ def _until(what: str, true: Callable[[], bool], seconds: float) -> None:
 
 
 def _error(artifact: Predictor, file: Path) -> float:
-    """Mean absolute error in minutes on a month as published, zones only, trips of 1 to 180 minutes."""
+    """Return the mean absolute error in minutes on a published month: zones only, trips of 1 to 180 minutes."""
     trips = pq.read_table(file)
     seconds = pc.subtract(
         pc.cast(trips["tpep_dropoff_datetime"], "timestamp[s]"), pc.cast(trips["tpep_pickup_datetime"], "timestamp[s]")
     )
     minutes = pc.cast(seconds, "int64").to_numpy() / 60
     pickup, dropoff = trips["PULocationID"].to_numpy(), trips["DOLocationID"].to_numpy()
-    real = (minutes >= 1) & (minutes <= 180) & (pickup >= 1) & (pickup <= 263) & (dropoff >= 1) & (dropoff <= 263)
+    valid = (minutes >= 1) & (minutes <= 180) & (pickup >= 1) & (pickup <= 263) & (dropoff >= 1) & (dropoff <= 263)
     moments = trips["tpep_pickup_datetime"].to_numpy().astype("datetime64[s]")
-    asked = TripBatch.from_columns(pickup[real].astype(int), dropoff[real].astype(int), moments[real])
-    return float(np.abs(artifact.minutes(asked) - minutes[real]).mean())
+    batch = TripBatch.from_columns(pickup[valid].astype(int), dropoff[valid].astype(int), moments[valid])
+    return float(np.abs(artifact.minutes(batch) - minutes[valid]).mean())
 
 
 @pytest.mark.timeout(1500)
 @pytest.mark.long
-def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
+def test_model_adapts_without_manual_action(tmp_path: Path, tlc_folder: Path) -> None:
     source = tmp_path / "source"
     _publish(BEFORE, tlc_folder, source)
     installation = Installation(tmp_path / "home")
@@ -92,7 +92,7 @@ def test_nobody_has_to_do_anything(tmp_path: Path, tlc_folder: Path) -> None:
         drifted = set(installation.query("select distinct month from warehouse.eta_drift where drifted order by month"))
         assert {"2020-03", "2020-04"} <= drifted
 
-        june = tlc_folder / "trip-data" / f"yellow_tripdata_{JUDGED_ON}.parquet"
+        june = tlc_folder / "trip-data" / f"yellow_tripdata_{TEST_MONTH}.parquet"
         before = _error(models.load(old.version), june)
         after = _error(models.load(champion.version), june)
         assert after <= 0.8 * before, f"June: {before:.2f} minutes before, {after:.2f} after"

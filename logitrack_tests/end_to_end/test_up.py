@@ -1,4 +1,4 @@
-"""`logitrack up` as its users meet it: the UI, the service, a second one beside it, and Ctrl-C."""
+"""`logitrack up`: the UI, the service, a second instance, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def _wait_for(installation: Installation, run_id: str, seconds: float) -> str:
     return f"still {status}"
 
 
-def test_a_month_materialises_from_the_ui(running: Installation) -> None:
-    """What the UI's button sends for one month of the trip assets; the run goes through queue, daemon and worker."""
+def test_month_is_materialised_from_the_ui(running: Installation) -> None:
+    """Send what the UI sends for one month of the trip assets; the run passes queue, daemon and worker."""
     names = ("bronze_trips", "silver_trips", "rejected_trips")
     data = _graphql(
         running,
@@ -90,37 +90,37 @@ def test_sensors_and_schedules_run_by_default(running: Installation) -> None:
     assert set(states.values()) == {"RUNNING"}
 
 
-def test_the_client_of_the_readme_works(running: Installation) -> None:
+def test_client_in_the_readme_works(running: Installation) -> None:
     code = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code.replace("http://127.0.0.1:8000", running.service)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert said.returncode == 0, said.stderr
-    assert re.fullmatch(r"\d+ minutes \(\d+ to \d+\), there at \d\d:\d\d\n", said.stdout)
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"\d+ minutes \(\d+ to \d+\), there at \d\d:\d\d\n", result.stdout)
     assert running.query("select count(*) from service.outcomes where duration_minutes = 58") == ["1"]
 
 
-def test_a_second_up_says_that_one_is_running(running: Installation) -> None:
-    said = running.run("up", timeout=60)
-    assert said.returncode == 1
-    assert "already running" in said.stderr
-    assert "Traceback" not in said.stderr
+def test_second_up_is_refused(running: Installation) -> None:
+    result = running.run("up", timeout=60)
+    assert result.returncode == 1
+    assert "already running" in result.stderr
+    assert "Traceback" not in result.stderr
     assert httpx2.get(f"{running.service}/health/ready", timeout=10).status_code == 200
 
 
-def test_the_doctor_finds_the_running_house_well(running: Installation) -> None:
-    said = running.run("doctor", timeout=120, LOGITRACK_TLC_URL=str(running.home.parent))
-    assert "is logitrack, running" in said.stdout
-    assert "embedded" in said.stdout
-    assert "champion since" in said.stdout
-    assert "✗ data source" in said.stdout, "the folder given as source is none, and only that is wrong"
+def test_doctor_reports_the_running_stack(running: Installation) -> None:
+    result = running.run("doctor", timeout=120, LOGITRACK_TLC_URL=str(running.home.parent))
+    assert "is logitrack, running" in result.stdout
+    assert "embedded" in result.stdout
+    assert "champion since" in result.stdout
+    assert "✗ data source" in result.stdout, "the folder given as source has no files; everything else works"
 
 
-def test_dagster_commands_work_by_hand(running: Installation) -> None:
+def test_dagster_commands_work_with_the_exported_environment(running: Installation) -> None:
     exported = running.run("env").stdout
     listed = subprocess.run(
         ["bash", "-c", f"{exported}\ndagster run list --limit 5"],
@@ -134,8 +134,8 @@ def test_dagster_commands_work_by_hand(running: Installation) -> None:
     assert "retrain_eta" in listed.stdout
 
 
-def test_ctrl_c_ends_everything_and_the_second_start_keeps_the_model(demo: tuple, running: Installation) -> None:
-    """On a home of its own port but the same data: `running` holds the first one, so it is ended here."""
+def test_ctrl_c_ends_every_process_and_the_next_start_keeps_the_model(demo: tuple, running: Installation) -> None:
+    """Last test of the module: it ends the stack of the `running` fixture."""
     champion = ModelRegistry(running.home / "models").champion()
     first = next(process for process in running.processes() if process.cmdline()[-1:] == ["up"])
     family = [first, *first.children(recursive=True)]

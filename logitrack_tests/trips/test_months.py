@@ -15,11 +15,11 @@ import pytest
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, materialize
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from logitrack_assets.definitions import resources_from_settings
 from logitrack_assets.lake import Lake
 from logitrack_assets.months import Month
 from logitrack_assets.partitions import month_range
 from logitrack_assets.settings import get_settings
-from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips import checks, quality, rollups
 from logitrack_assets.trips.assets import SPECS, assets
 from logitrack_assets.trips.errors import DiskFullError
@@ -50,7 +50,7 @@ def workspace(spark, database_url, tmp_path, monkeypatch):
                 [*assets, *checks.checks],
                 selection=list(names) or None,
                 instance=self.instance,
-                resources={"spark": SparkResource.from_settings(get_settings())},
+                resources=resources_from_settings(get_settings()),
                 tags={
                     "dagster/asset_partition_range_start": first,
                     "dagster/asset_partition_range_end": last or first,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dagster import AssetKey, DagsterInstance, materialize
 
+from logitrack_assets.definitions import resources_from_settings
 from logitrack_assets.eta.assets import assets
 from logitrack_assets.eta.checks import checks
 from logitrack_assets.eta.evaluation.gates import GATES
@@ -16,7 +17,6 @@ from logitrack_assets.eta.training.fitting import TrainingError, TripDataset
 from logitrack_assets.eta.training.pipeline import TrainingOptions, build
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import get_settings
-from logitrack_assets.spark import SparkResource
 from logitrack_tests.eta.examples import some_trips, write_silver
 
 MONTHS = ("2019-03", "2019-04", "2019-05")
@@ -28,7 +28,7 @@ def train(instance: DagsterInstance, *names: str):
         [*assets, *checks],
         selection=list(names),
         instance=instance,
-        resources={"spark": SparkResource.from_settings(get_settings())},
+        resources=resources_from_settings(get_settings()),
         run_config=CONFIG if "eta_model" in names else None,
         raise_on_error=False,
     )

@@ -1,0 +1,36 @@
+"""Resources of the model: the registry of versions and the thresholds of monitoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from logitrack_assets.eta.drift import Thresholds
+from logitrack_assets.eta.registry import ModelRegistry
+
+
+class ModelRegistryResource(ConfigurableResource[Any]):
+    """The registry of model versions below the home folder."""
+
+    home: str = Field(description="The home folder.")
+
+    def open(self) -> ModelRegistry:
+        """Return the registry."""
+        return ModelRegistry(Path(self.home) / "models")
+
+
+class MonitoringPolicy(ConfigurableResource[Any]):
+    """Thresholds of drift and retraining; the README's table of settings describes them."""
+
+    drift_psi: float
+    drift_volume_ratio: float
+    drift_error_ratio: float
+    live_error_worse_by: float
+    retrain_cooldown_hours: float
+
+    def drift_thresholds(self) -> Thresholds:
+        """Return the thresholds of drift."""
+        return Thresholds(psi=self.drift_psi, volume_ratio=self.drift_volume_ratio, error_ratio=self.drift_error_ratio)
