@@ -59,7 +59,7 @@ Trip durations in New York City: predictions for planned trips, and statistics o
 Register, get an access token from `/token` and send it as `Authorization: Bearer …`. Errors are problem documents
 (RFC 9457).
 """
-AUTHENTICATED = [{"login": []}, {"token": []}]
+AUTHENTICATED: list[dict[str, list[str]]] = [{"login": []}, {"token": []}]
 ANONYMOUS: list[dict[str, list[str]]] = [{}]
 
 
