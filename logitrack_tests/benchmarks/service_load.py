@@ -63,7 +63,7 @@ def serve() -> None:
         run("logitrack_tests.benchmarks.service_load:create_app", **options)
 
     uvicorn.run = run_with_additional_path  # type: ignore[assignment]  # same signature
-    service.main()
+    service.run_service()
 
 
 @contextmanager
