@@ -6,8 +6,10 @@ It wraps routing and error handling, so responses with status 401, 404, 429 and 
 from __future__ import annotations
 
 import re
+import secrets
 import time
-from uuid import uuid4
+from functools import cache
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -16,6 +18,9 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from logitrack_service.http.problems import PROBLEM_JSON, server_error
 from logitrack_service.observability import metrics
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram  # at run time only `metrics` may import it first
 
 log = structlog.get_logger("logitrack.requests")
 
@@ -83,7 +88,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()
-    return uuid4().hex
+    return secrets.token_hex(16)
 
 
 def _add_headers(headers: list[tuple[bytes, bytes]], request_id: str, scope: Scope) -> list[tuple[bytes, bytes]]:
@@ -108,8 +113,9 @@ def _record(scope: HTTPScope, status: int, seconds: float) -> None:
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     # The template, not the path: clients could create any number of label values.
     route = scope.get("path_template") or "unmatched"
-    metrics.requests.labels(method, route, str(status)).inc()
-    metrics.request_seconds.labels(method, route).observe(seconds)
+    requests, request_seconds = _request_metrics(method, route, status)
+    requests.inc()
+    request_seconds.observe(seconds)
     if route in _UNLOGGED_ROUTES:
         return
     user = scope.get("user")
@@ -122,3 +128,8 @@ def _record(scope: HTTPScope, status: int, seconds: float) -> None:
         address=client_address(scope),
         account_id=user.account_id if user else None,
     )
+
+
+@cache  # looking up the children costs more than updating them; their number is bounded by routes and statuses
+def _request_metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return metrics.requests.labels(method, route, str(status)), metrics.request_seconds.labels(method, route)
