@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,15 +23,23 @@ from logitrack_service.analytics.filters import (
     read_cursor,
     write_cursor,
 )
-from logitrack_service.analytics.query import QueryRequest, QueryResponse
-from logitrack_service.analytics.reports import Report
+from logitrack_service.analytics.query import AnalystQueries, QueryRequest, QueryResponse
+from logitrack_service.analytics.reports import Report, Reports
 from logitrack_service.auth.guards import require_analyst
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.dependencies import service_of
+from logitrack_service.errors import UnavailableError
+from logitrack_service.http.openapi import problem_responses
 
 CSV = "text/csv"
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ROWS, description="Rows of a page.")]
 After = Annotated[str | None, QueryParameter(max_length=200, description="`next` of the page before.")]
+REPORT: dict[str, Any] = {
+    "alternative_media_types": (CSV,),
+    "responses": {
+        304: ResponseSpec(None, description="Nothing has changed since the given ETag."),
+        **problem_responses(UnavailableError),
+    },
+}
 Format = FromQuery[Literal["json", "csv"] | None]
 
 log = structlog.get_logger("logitrack.analytics")
@@ -46,9 +55,12 @@ class ReportResponse(msgspec.Struct):
     next: str | None = None
 
 
-@get("/avg-duration-by-hour", summary="Mean duration by hour of the day")
+@get("/avg-duration-by-hour", summary="Mean duration by hour of the day", **REPORT)
 async def avg_duration_by_hour(
-    request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
+    request: Request[Identity, Any, Any],
+    filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
+    format: Format = None,
 ) -> Response[ReportResponse]:
     """Rows of `pickup_hour`, `avg_duration` (minutes) and `trips`."""
     table, zone_column = ("trip_stats_zone_hour", "pickup_zone") if filters.by_place else ("trip_stats_hour", None)
@@ -57,12 +69,15 @@ async def avg_duration_by_hour(
         select hour as pickup_hour, sum(duration_sum) / sum(trips) as avg_duration, sum(trips)::bigint as trips
         from warehouse.{table} where {where} group by hour order by hour
     """
-    return await _rollup(request, sql, values, format)
+    return await _rollup(request, reports, sql, values, format)
 
 
-@get("/payment-analysis", summary="Trips and mean duration by payment type")
+@get("/payment-analysis", summary="Trips and mean duration by payment type", **REPORT)
 async def payment_analysis(
-    request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
+    request: Request[Identity, Any, Any],
+    filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
+    format: Format = None,
 ) -> Response[ReportResponse]:
     """Rows of `payment_type` (the TLC's code), `payment`, `total_trips` and `avg_duration` (minutes).
 
@@ -81,18 +96,21 @@ async def payment_analysis(
             from warehouse.trip_stats_payment where {where}
             group by trip_stats_payment.payment_type order by total_trips desc
         """
-        return await _rollup(request, sql, values, format, count="total_trips")
+        return await _rollup(request, reports, sql, values, format, count="total_trips")
     where, values = filters.where(zone_column="pickup_zone")
     sql = f"""
         select payment_type, {name}, count(*) as total_trips, avg(duration_minutes)::float8 as avg_duration
         from warehouse.analytics_sample where {where} group by payment_type order by total_trips desc
     """
-    return await _rollup(request, sql, values, format, count="total_trips", source="sample")
+    return await _rollup(request, reports, sql, values, format, count="total_trips", source="sample")
 
 
-@get("/weekday-hour", summary="Mean duration by weekday and hour")
+@get("/weekday-hour", summary="Mean duration by weekday and hour", **REPORT)
 async def weekday_hour(
-    request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
+    request: Request[Identity, Any, Any],
+    filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
+    format: Format = None,
 ) -> Response[ReportResponse]:
     """Rows of `pickup_weekday` (ISO, Monday is 1), `pickup_hour`, `avg_duration` and `trips`."""
     table, zone_column = ("trip_stats_zone_hour", "pickup_zone") if filters.by_place else ("trip_stats_hour", None)
@@ -102,13 +120,14 @@ async def weekday_hour(
                sum(trips)::bigint as trips
         from warehouse.{table} where {where} group by weekday, hour order by weekday, hour
     """
-    return await _rollup(request, sql, values, format)
+    return await _rollup(request, reports, sql, values, format)
 
 
-@get("/busiest-zones", summary="Zones by trips")
+@get("/busiest-zones", summary="Zones by trips", **REPORT)
 async def busiest_zones(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
     direction: FromQuery[Literal["pickup", "dropoff"]] = "pickup",
     limit: Limit = PAGE,
     after: After = None,
@@ -126,13 +145,14 @@ async def busiest_zones(
     """
     trips_before, zone_before = read_cursor(after, tuple[int, int]) or (None, 0)
     page = {"direction": direction, "limit": limit, "trips_before": trips_before, "zone_before": zone_before}
-    return await _rollup(request, sql, values | page, format, cursor=("trips", "zone"), limit=limit)
+    return await _rollup(request, reports, sql, values | page, format, cursor=("trips", "zone"), limit=limit)
 
 
-@get("/zone-pairs", summary="How reliable rides between zones are")
+@get("/zone-pairs", summary="How reliable rides between zones are", **REPORT)
 async def zone_pairs(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
     dropoff_zone: Annotated[int | None, QueryParameter(ge=1, le=263)] = None,
     min_trips: Annotated[int, QueryParameter(ge=1, le=10_000_000)] = 1,
     limit: Limit = PAGE,
@@ -176,13 +196,16 @@ async def zone_pairs(
         "dropoff_before": dropoff_before,
     }
     return await _rollup(
-        request, sql, values | page, format, cursor=("trips", "pickup_zone", "dropoff_zone"), limit=limit
+        request, reports, sql, values | page, format, cursor=("trips", "pickup_zone", "dropoff_zone"), limit=limit
     )
 
 
-@get("/months", summary="Months over time")
+@get("/months", summary="Months over time", **REPORT)
 async def months(
-    request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
+    request: Request[Identity, Any, Any],
+    filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
+    format: Format = None,
 ) -> Response[ReportResponse]:
     """Rows of `month`, `fleet`, `trips`, `avg_duration`, `median_duration`, `p90_duration` and how many rows were
     published, kept and rejected. Place filters do not apply."""
@@ -200,12 +223,15 @@ async def months(
         ) as durations using (month, fleet)
         where {where} order by month, fleet
     """
-    return await _rollup(request, sql, values, format)
+    return await _rollup(request, reports, sql, values, format)
 
 
-@get("/rejections", summary="Rejected trips by rule")
+@get("/rejections", summary="Rejected trips by rule", **REPORT)
 async def rejections(
-    request: Request[Identity, Any, Any], filters: NamedDependency[Filters], format: Format = None
+    request: Request[Identity, Any, Any],
+    filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
+    format: Format = None,
 ) -> Response[ReportResponse]:
     """Rows of `month`, `fleet`, `rule`, `reason`, `trips` and their `share` of what was published. Place filters do
     not apply."""
@@ -215,12 +241,13 @@ async def rejections(
         from warehouse.rejections left join warehouse.trip_months using (month, fleet)
         where {where} order by month, fleet, trips desc, rule limit 5000
     """
-    return await _rollup(request, sql, values, format)
+    return await _rollup(request, reports, sql, values, format)
 
 
-@get("/live-error", summary="Error of live predictions")
+@get("/live-error", summary="Error of live predictions", **REPORT)
 async def live_error(
     request: Request[Identity, Any, Any],
+    reports: NamedDependency[Reports],
     model_version: Annotated[str | None, QueryParameter(max_length=100)] = None,
     fleet: FromQuery[Literal["yellow", "green"] | None] = None,
     format: Format = None,
@@ -237,18 +264,20 @@ async def live_error(
         group by model_version, hour order by model_version, hour limit 5000
     """
     values = {"version": model_version, "fleet": fleet}
-    return await _rollup(request, sql, values, format, count="outcomes", source="live")
+    return await _rollup(request, reports, sql, values, format, count="outcomes", source="live")
 
 
 @post(
     "/query", status_code=200, guards=[require_analyst], request_max_body_size=200_000, summary="A SELECT of one's own"
 )
-async def query(request: Request[Identity, Any, Any], data: JSONBody[QueryRequest]) -> QueryResponse:
+async def query(
+    request: Request[Identity, Any, Any], data: JSONBody[QueryRequest], analyst_queries: NamedDependency[AnalystQueries]
+) -> QueryResponse:
     """Runs one query over the views in the schema `analytics`, read-only, within limits of time, rows and bytes.
 
     `select * from documentation` lists the views. Needs the role analyst.
     """
-    answer = await service_of(request).queries.run(data)
+    answer = await analyst_queries.run(data)
     log.info(
         "analyst_query", account_id=request.user.account_id, rows=answer.row_count, milliseconds=answer.milliseconds
     )
@@ -257,6 +286,7 @@ async def query(request: Request[Identity, Any, Any], data: JSONBody[QueryReques
 
 async def _rollup(
     request: Request[Any, Any, Any],
+    reports: Reports,
     sql: str,
     values: dict[str, Any],
     format: str | None,
@@ -277,7 +307,7 @@ async def _rollup(
 
     as_csv = format == "csv" or (format is None and CSV in request.headers.get("accept", ""))
     question = f"{sql}\n{sorted(values.items())}"
-    report, etag = await service_of(request).reports.answer(question, ask, live=source == "live")
+    report, etag = await reports.answer(question, ask, live=source == "live")
     etag = f'{etag[:-1]}-{"csv" if as_csv else "json"}"'
     headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "accept, authorization"}
     given = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, get, post, put
+from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, RawBody
 
-from logitrack_service.auth.accounts import Account, Login
+from logitrack_service.auth.accounts import Account, Accounts, Login
 from logitrack_service.auth.guards import require_admin
 from logitrack_service.auth.passwords import MAX_LENGTH, MIN_LENGTH
-from logitrack_service.auth.tokens import Identity
-from logitrack_service.dependencies import Service, service_of
+from logitrack_service.auth.tokens import Identity, Tokens
 from logitrack_service.http.decoding import decode_form
 from logitrack_service.http.middleware import client_address
 
@@ -81,11 +81,11 @@ class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @post("/register", exclude_from_auth=True, request_max_body_size=SMALL, summary="Make an account", tags=["identity"])
-async def register(request: Request[Any, Any, Any], data: JSONBody[Registration]) -> Profile:
+async def register(
+    request: Request[Any, Any, Any], data: JSONBody[Registration], accounts: NamedDependency[Accounts]
+) -> Profile:
     """Makes an account with the role user."""
-    account = await service_of(request).accounts.register(
-        data.username, data.password, address=client_address(request.scope)
-    )
+    account = await accounts.register(data.username, data.password, address=client_address(request.scope))
     return _profile(account)
 
 
@@ -94,17 +94,17 @@ async def register(request: Request[Any, Any, Any], data: JSONBody[Registration]
     exclude_from_auth=True,
     status_code=200,
     request_max_body_size=SMALL,
-    body_schemas=(PasswordForm,),
-    body_media_type=FORM,
+    request_bodies={FORM: (PasswordForm,)},
     summary="Log in",
     tags=["identity"],
 )
-async def token(request: Request[Any, Any, Any], body: RawBody) -> TokenPair:
+async def token(
+    request: Request[Any, Any, Any], body: RawBody, accounts: NamedDependency[Accounts], tokens: NamedDependency[Tokens]
+) -> TokenPair:
     """Answers OAuth2's password form with an access token and a refresh token."""
-    service = service_of(request)
     form = decode_form(body, PasswordForm)
-    login = await service.accounts.login(form.username, form.password, address=client_address(request.scope))
-    return _pair(service, login)
+    login = await accounts.login(form.username, form.password, address=client_address(request.scope))
+    return _pair(tokens, login)
 
 
 @post(
@@ -115,36 +115,42 @@ async def token(request: Request[Any, Any, Any], body: RawBody) -> TokenPair:
     summary="Renew a login",
     tags=["identity"],
 )
-async def refresh(request: Request[Any, Any, Any], data: JSONBody[RefreshRequest]) -> TokenPair:
+async def refresh(
+    request: Request[Any, Any, Any],
+    data: JSONBody[RefreshRequest],
+    accounts: NamedDependency[Accounts],
+    tokens: NamedDependency[Tokens],
+) -> TokenPair:
     """Spends a refresh token on a new pair. A token that comes twice ends its session."""
-    service = service_of(request)
-    return _pair(service, await service.accounts.refresh(data.refresh_token, address=client_address(request.scope)))
+    return _pair(tokens, await accounts.refresh(data.refresh_token, address=client_address(request.scope)))
 
 
 @post("/logout", status_code=204, summary="Log out", tags=["identity"])
-async def logout(request: Request[Identity, Any, Any]) -> None:
+async def logout(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> None:
     """Ends this session: its tokens are refused at once, in every worker."""
-    await service_of(request).accounts.logout(request.user, everywhere=False, address=client_address(request.scope))
+    await accounts.logout(request.user, everywhere=False, address=client_address(request.scope))
 
 
 @post("/logout/everywhere", status_code=204, summary="Log out everywhere", tags=["identity"])
-async def logout_everywhere(request: Request[Identity, Any, Any]) -> None:
+async def logout_everywhere(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> None:
     """Ends every session of this account."""
-    await service_of(request).accounts.logout(request.user, everywhere=True, address=client_address(request.scope))
+    await accounts.logout(request.user, everywhere=True, address=client_address(request.scope))
 
 
 @get("/me", summary="Who am I", tags=["identity"])
-async def me(request: Request[Identity, Any, Any]) -> Profile:
+async def me(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> Profile:
     """The account that asks."""
-    account = await service_of(request).accounts.find(request.user.account_id)
+    account = await accounts.find(request.user.account_id)
     assert account is not None, "a session cannot outlive its account"
     return _profile(account)
 
 
 @post("/me/password", status_code=204, request_max_body_size=SMALL, summary="Change the password", tags=["identity"])
-async def change_password(request: Request[Identity, Any, Any], data: JSONBody[PasswordChange]) -> None:
+async def change_password(
+    request: Request[Identity, Any, Any], data: JSONBody[PasswordChange], accounts: NamedDependency[Accounts]
+) -> None:
     """Changes the password and ends every session of this account, this one included."""
-    await service_of(request).accounts.change_password(
+    await accounts.change_password(
         request.user, data.current_password, data.new_password, address=client_address(request.scope)
     )
 
@@ -157,12 +163,13 @@ async def change_password(request: Request[Identity, Any, Any], data: JSONBody[P
     tags=["identity"],
 )
 async def change_role(
-    request: Request[Identity, Any, Any], username: FromPath[str], data: JSONBody[RoleChange]
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    data: JSONBody[RoleChange],
+    accounts: NamedDependency[Accounts],
 ) -> Profile:
     """Gives an account another role and ends its sessions."""
-    account = await service_of(request).accounts.set_role(
-        username, data.role, by=request.user, address=client_address(request.scope)
-    )
+    account = await accounts.set_role(username, data.role, by=request.user, address=client_address(request.scope))
     return _profile(account)
 
 
@@ -171,14 +178,14 @@ def _profile(account: Account) -> Profile:
     return Profile(account.username, account.role, account.created_at)
 
 
-def _pair(service: Service, login: Login) -> TokenPair:
-    access = service.tokens.issue(
+def _pair(tokens: Tokens, login: Login) -> TokenPair:
+    access = tokens.issue(
         account_id=login.account.account_id,
         username=login.account.username,
         role=login.account.role,
         session_id=login.session_id,
     )
-    return TokenPair(access, service.tokens.seconds, login.refresh_token)
+    return TokenPair(access, tokens.seconds, login.refresh_token)
 
 
 routes = [register, token, refresh, logout, logout_everywhere, me, change_password, change_role]
