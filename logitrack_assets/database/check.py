@@ -42,7 +42,7 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="logitrack-check-"))
     home.chmod(0o755)  # started by root, the embedded server runs as an ordinary user and must be able to enter
     atexit.register(shutil.rmtree, home, ignore_errors=True)  # runs after the server's own exit handler stopped it
-    url = database_url(Settings(home=home, database_url=None))
+    url = database_url(Settings.model_validate({"home": home, "database_url": None}))
     migrate(url)
     differences = schema_differences(url)
     for difference in differences:

@@ -1,4 +1,4 @@
-"""Who may pass: the token on the way in, and the role at the door of a handler."""
+"""Bearer-token authentication and role guards."""
 
 from __future__ import annotations
 
@@ -8,45 +8,52 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
+from logitrack_service.auth.roles import Role, includes_role
 from logitrack_service.auth.tokens import Identity, InvalidTokenError
-from logitrack_service.http.problems import problem
-
-ROLES = ("user", "analyst", "admin")  # each may do what those before it may
+from logitrack_service.errors import AuthenticationError, PermissionDeniedError
 
 
 class BearerAuthentication(AbstractAuthenticationMiddleware):
-    """Closed by default: every handler needs a token unless it says `exclude_from_auth=True` itself."""
+    """Requires an access token for every handler that does not set `exclude_from_auth=True`."""
 
     async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
+        """Return the identity in the request's access token.
+
+        Raises:
+            AuthenticationError: There is no token, or it is invalid, expired or revoked.
+        """
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise unauthorized("This needs an access token: get one from /token.", challenge="Bearer")
+            raise AuthenticationError("An access token is required: get one from /token.", challenge="Bearer")
         service = connection.app.state.service
         try:
-            identity = service.tokens.read(token.strip())
+            identity: Identity = service.tokens.read(token.strip())
         except InvalidTokenError:
-            raise unauthorized("This access token is not valid or has expired.") from None
+            raise AuthenticationError("This access token is invalid or has expired.") from None
         if service.revocations.includes(identity.session_id):
-            raise unauthorized("This access token has been revoked.")
+            raise AuthenticationError("This access token has been revoked.")
         return AuthenticationResult(user=identity, auth=None)
 
 
-def unauthorized(detail: str, *, challenge: str = 'Bearer error="invalid_token"') -> Exception:
-    """A 401 with the challenge that RFC 6750 asks for."""
-    return problem(401, detail, headers={"WWW-Authenticate": challenge})
-
-
 def require_analyst(connection: ASGIConnection[Any, Identity, Any, Any], _: BaseRouteHandler) -> None:
-    """Lets analysts and admins pass."""
-    _require("analyst", connection)
+    """Admit analysts and admins.
+
+    Raises:
+        PermissionDeniedError: The caller has another role.
+    """
+    _require_role("analyst", connection)
 
 
 def require_admin(connection: ASGIConnection[Any, Identity, Any, Any], _: BaseRouteHandler) -> None:
-    """Lets admins pass."""
-    _require("admin", connection)
+    """Admit admins.
+
+    Raises:
+        PermissionDeniedError: The caller has another role.
+    """
+    _require_role("admin", connection)
 
 
-def _require(role: str, connection: ASGIConnection[Any, Identity, Any, Any]) -> None:
-    has = connection.user.role
-    if has not in ROLES or ROLES.index(has) < ROLES.index(role):
-        raise problem(403, f"This needs the role {role}; you have the role {has}.")
+def _require_role(required: Role, connection: ASGIConnection[Any, Identity, Any, Any]) -> None:
+    role = connection.user.role
+    if not includes_role(role, required):
+        raise PermissionDeniedError(f"The role {required} is required; this account has the role {role}.")
