@@ -30,7 +30,7 @@ from logitrack_service.dependencies import Service
 from logitrack_service.http.decoding import StrictRequest
 from logitrack_service.http.middleware import RequestContextMiddleware
 from logitrack_service.http.openapi import complete, openapi_config
-from logitrack_service.http.problems import as_problem
+from logitrack_service.http.problems import problem_response
 from logitrack_service.observability import health
 from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.telemetry import traced
@@ -66,7 +66,7 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
         route_handlers=[*auth.routes, *predictions.routes, *analytics.routes, *health.routes, *web.routes],
         lifespan=[lifespan],
         middleware=[DefineMiddleware(BearerAuthentication)],
-        exception_handlers={Exception: as_problem},
+        exception_handlers={Exception: problem_response},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi_config(),

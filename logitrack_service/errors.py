@@ -1,6 +1,7 @@
-"""Errors of the service's domains; `http.problems` maps each class to a status and a problem document.
+"""Domain errors of the service.
 
-Domain code (auth, predictions, analytics) raises these and knows nothing of HTTP.
+Domain code (auth, predictions, analytics) raises these classes and is independent of HTTP. `http.problems` maps each
+class to a status code and renders it as a problem document.
 """
 
 from __future__ import annotations
@@ -9,24 +10,35 @@ import msgspec
 
 from logitrack_assets.errors import LogitrackError
 
+INVALID_VALUES = "Some values are not valid."
+
 
 class FieldError(msgspec.Struct):
-    """One invalid field of a request."""
+    """One invalid field of a request.
+
+    Attributes:
+        field: path of the field, for example `outcomes[3].prediction_id`.
+        message: what is wrong with the value, one sentence.
+    """
 
     field: str
     message: str
 
 
 class ServiceError(LogitrackError):
-    """Base class of what the service answers with a problem document."""
+    """Base class of the errors that clients receive as a problem document."""
 
 
 class InvalidRequestError(ServiceError):
-    """The request cannot be read or carried out as it stands."""
+    """The request is malformed or cannot be executed as sent."""
 
 
 class AuthenticationError(ServiceError):
-    """The caller is not authenticated; `challenge` is the value of WWW-Authenticate (RFC 6750)."""
+    """The request carries no valid credentials.
+
+    Attributes:
+        challenge: value of the `WWW-Authenticate` response header (RFC 6750, section 3).
+    """
 
     def __init__(self, message: str, *, challenge: str = 'Bearer error="invalid_token"') -> None:
         super().__init__(message)
@@ -34,19 +46,19 @@ class AuthenticationError(ServiceError):
 
 
 class PermissionDeniedError(ServiceError):
-    """The caller is known and may not do this."""
+    """The caller is authenticated but not allowed to do this."""
 
 
 class NotFoundError(ServiceError):
-    """There is no such thing."""
+    """The requested resource does not exist."""
 
 
 class TimeLimitExceededError(ServiceError):
-    """The work took longer than its limit."""
+    """The operation exceeded its time limit."""
 
 
 class ConflictError(ServiceError):
-    """The request contradicts what is stored."""
+    """The request contradicts the stored state."""
 
 
 class TooLargeError(ServiceError):
@@ -54,15 +66,23 @@ class TooLargeError(ServiceError):
 
 
 class InvalidFieldsError(ServiceError):
-    """Some values are not valid; `errors` names each field."""
+    """One or more values are not valid.
 
-    def __init__(self, errors: list[FieldError], message: str = "Some values are not valid.") -> None:
+    Attributes:
+        errors: one entry for each invalid field; may be empty when no single field is at fault.
+    """
+
+    def __init__(self, errors: list[FieldError], message: str = INVALID_VALUES) -> None:
         super().__init__(message)
         self.errors = errors
 
 
 class RateLimitedError(ServiceError):
-    """Too many attempts; `retry_after_seconds` says how long to wait."""
+    """The caller sent too many attempts.
+
+    Attributes:
+        retry_after_seconds: value of the `Retry-After` response header.
+    """
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
@@ -70,7 +90,11 @@ class RateLimitedError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """Something that is needed is not available now."""
+    """A dependency of the service is not available at the moment.
+
+    Attributes:
+        retry_after_seconds: value of the `Retry-After` response header.
+    """
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)

@@ -1,4 +1,8 @@
-"""Bodies, read strictly: a number in quotes is no number, and every wrong field is named, not only the first."""
+"""Strict decoding of request bodies.
+
+Values are not coerced (the string "161" is not a zone), and a rejected body reports every invalid field: msgspec itself
+stops at the first one.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,22 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Request
 
-from logitrack_service.http.problems import FieldProblem, problem
+from logitrack_service.errors import FieldError, InvalidFieldsError, InvalidRequestError
+
+MAX_FORM_FIELDS = 50
+MAX_UNKNOWN_FIELDS = 20  # reported in one response
 
 
 class StrictRequest(Request[Any, Any, Any]):
-    """A request whose JSON body is decoded straight into what its handler declares as `data`."""
+    """A request whose JSON body is decoded directly into the type of the handler's parameter `data`."""
 
     async def json(self) -> Any:
+        """Return the decoded body.
+
+        Raises:
+            InvalidRequestError: the body is not JSON.
+            InvalidFieldsError: the body does not match the declared type.
+        """
         declared = self.route_handler.parsed_data_field
         if declared is None:
             return await super().json()
@@ -24,80 +37,97 @@ class StrictRequest(Request[Any, Any, Any]):
 
 
 def decode(body: bytes, kind: Any) -> Any:
-    """A JSON body as `kind`.
+    """Decode a JSON body as `kind`, a type that msgspec supports.
 
     Raises:
-        HTTPException: 400 for what is no JSON, 422 with every wrong field for what does not fit.
+        InvalidRequestError: the body is not JSON.
+        InvalidFieldsError: the body does not match `kind`; every invalid field is listed.
     """
     try:
         return _decoder(kind).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        wrong = wrong_fields(body, kind, error)
-    if wrong is None:
-        raise problem(400, "The body is not valid JSON.")
-    raise problem(422, "Some values are not valid.", errors=wrong)
+        errors = find_field_errors(body, kind, error)
+    if errors is None:
+        raise InvalidRequestError("The body is not valid JSON.")
+    raise InvalidFieldsError(errors)
 
 
 def decode_form(body: bytes, kind: Any) -> Any:
-    """A URL-encoded form as `kind`.
+    """Decode a URL-encoded form as `kind`, a msgspec Struct.
 
     Raises:
-        HTTPException: 400 for what is no form, 422 with every wrong field for what does not fit.
+        InvalidRequestError: the body is not a URL-encoded form.
+        InvalidFieldsError: the form does not match `kind`; every invalid field is listed.
     """
     try:
-        given = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50, errors="strict"))
+        values = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS, errors="strict"))
     except ValueError:
-        raise problem(400, "The body is not a URL-encoded form.") from None
+        raise InvalidRequestError("The body is not a URL-encoded form.") from None
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        wrong = _wrong_fields(given, kind, error, lambda value, hint: msgspec.convert(value, hint, strict=False))
-    raise problem(422, "Some values are not valid.", errors=wrong)
+        errors = _struct_errors(values, kind, error, lambda value, hint: msgspec.convert(value, hint, strict=False))
+    raise InvalidFieldsError(errors)
 
 
-def wrong_fields(body: bytes | msgspec.Raw, kind: Any, first: Exception) -> list[FieldProblem] | None:
-    """Every wrong field of a JSON body, given the one that msgspec stopped at; None if it is no JSON at all."""
+def find_field_errors(body: bytes | msgspec.Raw, kind: Any, first_error: Exception) -> list[FieldError] | None:
+    """Return every invalid field of a JSON body.
+
+    Args:
+        body: the rejected body.
+        kind: the type that the body does not match.
+        first_error: the exception that msgspec raised for the body.
+
+    Returns:
+        The invalid fields, or None if the body is not JSON.
+    """
     try:
         whole = msgspec.json.decode(body, type=msgspec.Raw)
-        given = msgspec.json.decode(whole, type=dict[str, msgspec.Raw])
+        values = msgspec.json.decode(whole, type=dict[str, msgspec.Raw])
         msgspec.json.decode(whole)
     except msgspec.ValidationError:
-        return [_described(first)]  # JSON, but no object
+        return [_describe(first_error)]  # valid JSON, but not an object
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return _wrong_fields(given, kind, first, lambda value, hint: _decoder(hint).decode(value))
+    return _struct_errors(values, kind, first_error, lambda value, hint: _decoder(hint).decode(value))
 
 
-def _wrong_fields(
-    given: Mapping[str, Any], kind: Any, first: Exception, convert: Callable[[Any, Any], Any]
-) -> list[FieldProblem]:
+def _struct_errors(
+    values: Mapping[str, Any], kind: Any, first_error: Exception, convert: Callable[[Any, Any], Any]
+) -> list[FieldError]:
+    """Return the errors of the fields of a Struct, each converted on its own."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return [_described(first)]
-    found = []
+        return [_describe(first_error)]
     hints = get_type_hints(kind, include_extras=True)
+    errors = []
     for field in msgspec.structs.fields(kind):
-        if field.name not in given:
+        if field.name not in values:
             if field.required:
-                found.append(FieldProblem(field.name, "This field is missing."))
+                errors.append(FieldError(field.name, "This field is missing."))
             continue
         try:
-            convert(given[field.name], hints[field.name])
+            convert(values[field.name], hints[field.name])
         except msgspec.ValidationError as error:
-            inner = _described(error)
-            between = "" if inner.field.startswith("[") or not inner.field else "."
-            found.append(FieldProblem(f"{field.name}{between}{inner.field}", inner.message))
+            inner = _describe(error)
+            separator = "" if inner.field.startswith("[") or not inner.field else "."
+            errors.append(FieldError(f"{field.name}{separator}{inner.field}", inner.message))
     if kind.__struct_config__.forbid_unknown_fields:
-        found += [FieldProblem(name, "There is no such field.") for name in sorted(set(given) - set(hints))[:20]]
-    if found:
-        return found
-    whole = _described(first)  # a rule about the whole object: its sentence begins with the field it is about
-    named = whole.message.partition(" ")[0]
-    return [FieldProblem(named if named in hints else whole.field, whole.message)]
+        unknown = sorted(set(values) - set(hints))[:MAX_UNKNOWN_FIELDS]
+        errors += [FieldError(name, "This field does not exist.") for name in unknown]
+    return errors or [_describe_object_rule(first_error, hints)]
 
 
-def _described(error: Exception) -> FieldProblem:
+def _describe_object_rule(error: Exception, hints: Mapping[str, Any]) -> FieldError:
+    """Describe an error of `__post_init__`: by convention its message starts with the name of the field."""
+    described = _describe(error)
+    name = described.message.partition(" ")[0]
+    return FieldError(name if name in hints else described.field, described.message)
+
+
+def _describe(error: Exception) -> FieldError:
+    # msgspec offers the path only as a part of its message: "Expected `int`, got `str` - at `$.trips[0]`".
     message, _, path = str(error).partition(" - at `$")
-    return FieldProblem(path.rstrip("`").lstrip("."), message)
+    return FieldError(path.rstrip("`").lstrip("."), message)
 
 
 @lru_cache(maxsize=256)

@@ -1,28 +1,26 @@
-"""The outermost layer: every request gets an id, security headers, a line in the log and its place in the metrics.
+"""Outermost ASGI middleware: request id, security headers, access log and request metrics.
 
-It sits outside of routing and of error handling, so that 401, 404, 429 and 500 are counted as what they are.
+It wraps routing and error handling, so responses with status 401, 404, 429 and 500 are logged and counted as such.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from http import HTTPStatus
-from typing import Any
 from uuid import uuid4
 
 import msgspec
 import structlog
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from logitrack_service.http.problems import PROBLEM_JSON, Problem
+from logitrack_service.http.problems import PROBLEM_JSON, server_error
 from logitrack_service.observability import metrics
 
 log = structlog.get_logger("logitrack.requests")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked every few seconds by machines
+_UNLOGGED_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})  # polled every few seconds
 
 API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 SECURITY_HEADERS = (
@@ -38,55 +36,56 @@ HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
 def client_address(scope: Scope) -> str:
-    """The address of whoever asks. Behind a trusted proxy uvicorn has already put the real one here."""
+    """Return the address of the client; uvicorn has replaced a trusted proxy's address by the forwarded one."""
     client = scope.get("client")
     return client[0] if client else "unknown"
 
 
 class RequestContextMiddleware:
-    """Wraps the whole application."""
+    """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started_at = time.perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 500
-        began = False
+        started = False
 
-        async def send_dressed(message: Message) -> None:
-            nonlocal status, began
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status, began = message["status"], True
-                message["headers"] = _dressed(list(message["headers"]), request_id, scope)
+                status, started = message["status"], True
+                message["headers"] = _add_headers(list(message["headers"]), request_id, scope)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_dressed)
+            await self._app(scope, receive, send_with_headers)
         except Exception:
             log.exception("unhandled_error")
-            if not began:
-                await _send_server_error(send_dressed, request_id)
+            if not started:
+                await _send_server_error(send_with_headers, request_id)
         finally:
-            _report(scope, status, time.perf_counter() - started)
+            _record(scope, status, time.perf_counter() - started_at)
 
 
 def _request_id(scope: Scope) -> str:
-    """The id that the caller gave, if it is a harmless one, else a new one."""
+    """Return the client's `X-Request-ID` if it is safe to log, else a new id."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()
     return uuid4().hex
 
 
-def _dressed(headers: list[tuple[bytes, bytes]], request_id: str, scope: Scope) -> list[tuple[bytes, bytes]]:
+def _add_headers(headers: list[tuple[bytes, bytes]], request_id: str, scope: Scope) -> list[tuple[bytes, bytes]]:
     present = {name.lower() for name, _ in headers}
     headers.append((b"x-request-id", request_id.encode()))
     headers.extend(SECURITY_HEADERS)
@@ -96,26 +95,21 @@ def _dressed(headers: list[tuple[bytes, bytes]], request_id: str, scope: Scope) 
     return headers
 
 
-async def _send_server_error(send: Any, request_id: str) -> None:
-    body = msgspec.json.encode(
-        Problem(
-            title=HTTPStatus(500).phrase,
-            status=500,
-            detail="Something went wrong on our side; it has been logged with this request's id.",
-            request_id=request_id,
-        )
-    )
+async def _send_server_error(send: Send, request_id: str) -> None:
+    body = msgspec.json.encode(server_error(request_id))
     headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 500, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _report(scope: Scope, status: int, seconds: float) -> None:
-    method = scope["method"] if scope["method"] in _METHODS else "OTHER"  # type: ignore[typeddict-item]
-    route = scope.get("path_template") or "unmatched"  # never the path itself: anybody could make it endless
+def _record(scope: HTTPScope, status: int, seconds: float) -> None:
+    """Count and log one response."""
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    # The template, not the path: clients could create any number of label values.
+    route = scope.get("path_template") or "unmatched"
     metrics.requests.labels(method, route, str(status)).inc()
     metrics.request_seconds.labels(method, route).observe(seconds)
-    if route in _QUIET:
+    if route in _UNLOGGED_ROUTES:
         return
     user = scope.get("user")
     log.info(

@@ -1,7 +1,7 @@
-"""How answers leave: head and body in one write, so in one system call and mostly in one packet.
+"""HTTP protocol for uvicorn that writes head and body of a response in one system call.
 
-uvicorn writes the head of an answer and then its body; for a short answer the second system call costs as much as
-everything that the model does.
+uvicorn writes the head of a response and its body separately. For a short response the second system call costs as much
+as the inference of the model.
 """
 
 from __future__ import annotations
@@ -11,41 +11,44 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_BUFFERED_BYTES = 65_536  # bytes; longer answers are written as they come
+MAX_BUFFERED_BYTES = 65_536  # a larger buffer is written immediately
 
 
 class CoalescingHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on a transport that gathers what is written in one turn of the event loop."""
+    """uvicorn's httptools protocol on a transport that coalesces the writes of one event-loop iteration."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # same as the base class
+        """Wrap the transport of a new connection."""
+        super().connection_made(_CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # a proxy
 
 
 class _CoalescingTransport:
-    """A transport that writes once a turn; whatever else is asked of it, the real one does."""
+    """Proxy of a transport that buffers writes until the next event-loop iteration."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._held: list[bytes] = []
+        self._buffer: list[bytes] = []
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        if not self._held:
+        """Buffer data; write immediately when the buffer exceeds `MAX_BUFFERED_BYTES`."""
+        if not self._buffer:
             self._loop.call_soon(self._flush)
-        self._held.append(data)
+        self._buffer.append(data)
         self._size += len(data)
         if self._size > MAX_BUFFERED_BYTES:
             self._flush()
 
     def close(self) -> None:
+        """Write the buffer and close the transport."""
         self._flush()
         self._transport.close()
 
     def _flush(self) -> None:
-        held, self._held, self._size = self._held, [], 0
-        if held and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
+        buffer, self._buffer, self._size = self._buffer, [], 0
+        if buffer and not self._transport.is_closing():
+            self._transport.write(b"".join(buffer))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from logitrack_assets.eta.artifact.predictor import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
-from logitrack_service.http.decoding import wrong_fields
+from logitrack_service.http.decoding import find_field_errors
 from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import new_ids
 from logitrack_service.predictions.model_reloader import LoadedModel
@@ -138,7 +138,7 @@ def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[i
             trips.append(decode(row))
             places.append(place)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            errors = wrong_fields(row, Trip, error)
+            errors = find_field_errors(row, Trip, error)
             detail = "This row is not valid JSON." if errors is None else "Some values are not valid."
             wrong[place] = BatchItem(error=BatchItemError(detail, errors or []))
     return trips, places, wrong
