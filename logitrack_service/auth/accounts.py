@@ -101,9 +101,7 @@ class Accounts:
                 return account
             if account.role == "admin" and await _count_admins(connection) == 1:
                 raise ConflictError("This is the last admin.", hint="Give another account the role admin first.")
-            await connection.execute(
-                update(_table).where(_table.c.account_id == account.account_id).values(role=role)
-            )
+            await connection.execute(update(_table).where(_table.c.account_id == account.account_id).values(role=role))
             revoked = await revoke_account(connection, account.account_id, "role changed")
             await audit(
                 connection,

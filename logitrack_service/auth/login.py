@@ -142,8 +142,6 @@ class LoginService:
         async with self._engine.begin() as connection:
             await connection.execute(
                 update(accounts)
-                .where(
-                    accounts.c.account_id == account.account_id, accounts.c.password_hash == account.password_hash
-                )
+                .where(accounts.c.account_id == account.account_id, accounts.c.password_hash == account.password_hash)
                 .values(password_hash=password_hash)
             )

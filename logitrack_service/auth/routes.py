@@ -31,9 +31,7 @@ Username = Annotated[
 NewPassword = Annotated[
     str, msgspec.Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH, examples=["seven yellow cabs in the rain"])
 ]
-GivenPassword = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=1_000, examples=["seven yellow cabs in the rain"])
-]
+GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000, examples=["seven yellow cabs in the rain"])]
 
 
 class Registration(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,9 +52,7 @@ class Profile(msgspec.Struct):
 class PasswordForm(msgspec.Struct):
     """OAuth2's password form (RFC 6749, 4.3.2)."""
 
-    username: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE, examples=["dispatcher-1"])
-    ]
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE, examples=["dispatcher-1"])]
     password: GivenPassword
     grant_type: Literal["password"] = "password"
     scope: str = ""
@@ -165,9 +161,7 @@ async def logout(request: Request[Identity, Any, Any], login_service: NamedDepen
 
 
 @post("/logout/everywhere", status_code=204, summary="Log out everywhere", tags=["identity"])
-async def logout_everywhere(
-    request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]
-) -> None:
+async def logout_everywhere(request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]) -> None:
     """End every session of this account."""
     await login_service.logout(request.user, everywhere=True, address=client_address(request.scope))
 

@@ -65,9 +65,7 @@ async def open_session(connection: AsyncConnection, account_id: int, *, days: in
 async def add_refresh_token(connection: AsyncConnection, session_id: str) -> str:
     """Store a new refresh token of a session and return it."""
     token = secrets.token_urlsafe(32)
-    await connection.execute(
-        insert(refresh_tokens).values(digest=digest_refresh_token(token), session_id=session_id)
-    )
+    await connection.execute(insert(refresh_tokens).values(digest=digest_refresh_token(token), session_id=session_id))
     return token
 
 

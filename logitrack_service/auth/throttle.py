@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, and_, case, cast, delete, extract, func, or_, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from logitrack_assets.database.tables import throttle
 from logitrack_service.errors import RateLimitedError
@@ -82,7 +84,7 @@ def network_of(address: str) -> str:
     return address
 
 
-def _count_statement(limit: Limit, subject: str) -> Insert:
+def _count_statement(limit: Limit, subject: str) -> ReturningInsert[Any]:
     """Return the upsert that counts an attempt; it returns no row while the subject is blocked."""
     expired = throttle.c.last_at < func.now() - RESET_AFTER
     attempts = throttle.c.attempts + 1

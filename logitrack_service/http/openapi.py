@@ -23,7 +23,6 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
-from logitrack_service.analytics.routes import CSV, ReportResponse
 from logitrack_service.http.problems import PROBLEM_JSON, Problem
 
 TITLE, VERSION = "logitrack", "1.0"
@@ -108,10 +107,6 @@ def complete(app: Litestar) -> None:
                 if route.path == "/metrics":
                     statuses += ["401", "403"]
                 operation.responses = operation.responses or {}
-                answer = operation.responses.get("200")
-                if isinstance(answer, OpenAPIResponse) and _is_report(answer):
-                    answer.content = {**(answer.content or {}), CSV: OpenAPIMediaType(Schema(type=OpenAPIType.STRING))}
-                    operation.responses["304"] = OpenAPIResponse("Nothing has changed since the given ETag.")
                 for status in sorted(set(statuses)):
                     if route.path == "/health/ready" and status == "503":
                         operation.responses["503"] = operation.responses["200"]
@@ -119,13 +114,6 @@ def complete(app: Litestar) -> None:
                     operation.responses[status] = OpenAPIResponse(
                         _MEANINGS[status], content={PROBLEM_JSON: OpenAPIMediaType(_reference(Problem, schemas))}
                     )
-
-
-def _is_report(answer: OpenAPIResponse) -> bool:
-    return any(
-        isinstance(media.schema, Reference) and media.schema.ref.endswith(ReportResponse.__name__)
-        for media in (answer.content or {}).values()
-    )
 
 
 def _request_body(kinds: tuple[type, ...], media_type: str, schemas: dict[str, Any]) -> RequestBody:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from logitrack_assets.settings import Settings, SettingsError
 from logitrack_service.auth.keys import key_id, load_keys
-from logitrack_service.auth.tokens import REQUIRED, InvalidTokenError, Tokens
+from logitrack_service.auth.tokens import REQUIRED_CLAIMS, InvalidTokenError, Tokens
 from logitrack_service.settings import ServiceSettings
 
 KEY, OLD_KEY = "k" * 8 + "-the-first-key-of-these-tests-0123", "an-older-key-of-these-tests-0123456789"
@@ -57,7 +57,7 @@ def test_a_sound_token_is_read(tokens: Tokens):
     assert tokens.read(signed(claims())).account_id == 7, "else the refusals below would prove nothing"
 
 
-@pytest.mark.parametrize("claim", REQUIRED)
+@pytest.mark.parametrize("claim", REQUIRED_CLAIMS)
 def test_every_claim_is_required(tokens: Tokens, claim: str):
     with pytest.raises(InvalidTokenError):
         tokens.read(signed(claims(**{claim: ...})))
@@ -99,7 +99,7 @@ def test_what_is_remembered_of_tokens_is_bounded(tokens: Tokens, monkeypatch: py
     for number in range(12):
         token = tokens.issue(account_id=number, username="ada", role="user", session_id=str(number))
         assert tokens.read(token).account_id == number
-    assert len(tokens._read) <= 5
+    assert len(tokens._verified) <= 5
 
 
 def test_only_our_algorithm_and_key_count(tokens: Tokens):
