@@ -1,4 +1,4 @@
-"""`python -m logitrack_service`: the service as it should run, with its workers, limits and logs."""
+"""`python -m logitrack_service`: run the service with its workers, limits and logs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.metrics import remove_stale_metric_dirs
 from logitrack_service.settings import get_service_settings
 
-GRACE_SECONDS = 20  # for requests that are being answered when the service is told to stop
+SHUTDOWN_TIMEOUT_SECONDS = 20  # for requests in flight
+KEEP_ALIVE_TIMEOUT_SECONDS = 30
+MAX_CONCURRENT_CONNECTIONS = 1_000  # per worker
 
 
 def main() -> int:
-    """Prepares the database, then serves until told to stop. Returns the exit code."""
+    """Prepare the database and serve until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code of the process.
+    """
     try:
         settings, service_settings = get_settings(), get_service_settings()
         configure_logs(service_settings.log_level)
@@ -33,7 +39,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     remove_stale_metric_dirs(settings.home)
-    # uvicorn hands the signal on once everything is answered; an orderly exit lets the embedded server be stopped.
+    # uvicorn re-raises the signal after the last response; exiting normally stops the embedded PostgreSQL.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "logitrack_service.app:create_app",
@@ -47,10 +53,9 @@ def main() -> int:
         server_header=False,
         proxy_headers=bool(service_settings.trusted_proxies),
         forwarded_allow_ips=list(service_settings.trusted_proxies),
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=30,
-        limit_concurrency=1_000,
-        h11_max_incomplete_event_size=32_768,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT_SECONDS,
+        limit_concurrency=MAX_CONCURRENT_CONNECTIONS,
     )
     return 0
 

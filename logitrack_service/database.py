@@ -1,37 +1,38 @@
-"""Connections to PostgreSQL, and what must be true of it before the service answers."""
+"""Connection pool of a worker process."""
 
 from __future__ import annotations
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-POOL_SIZE, OVERFLOW = 5, 10  # per worker
-STATEMENT_SECONDS = 15
-
-log = structlog.get_logger("logitrack.service")
+POOL_SIZE, MAX_OVERFLOW = 5, 10  # connections per worker
+CONNECT_TIMEOUT_SECONDS = 3
+STATEMENT_TIMEOUT_SECONDS = 15
 
 
 def connect(url: str) -> AsyncEngine:
-    """A pool of connections for one worker.
+    """Return an engine with the connection pool of one worker.
 
-    `pool_pre_ping` costs a round trip and spares every request after a restart of PostgreSQL an error;
-    `hide_parameters` keeps what people typed out of error messages and so out of logs.
+    `pool_pre_ping` costs one round trip per checkout and avoids an error per pooled connection after a restart of
+    PostgreSQL. `hide_parameters` keeps user input out of error messages and therefore out of the log.
+
+    Args:
+        url: SQLAlchemy URL with the driver psycopg.
     """
     return create_async_engine(
         url,
         pool_size=POOL_SIZE,
-        max_overflow=OVERFLOW,
-        pool_timeout=3,
+        max_overflow=MAX_OVERFLOW,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": 3,
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": "logitrack-service",
-            "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c timezone=UTC",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC",
         },
     )
 
 
 def driver_dsn(url: str) -> str:
-    """The same address as psycopg itself writes it, for the few who need the bare driver."""
+    """Return a SQLAlchemy URL as the DSN that psycopg itself takes."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -1,4 +1,4 @@
-"""The database made ready: migrated, and with the analysts' role. Safe with any number of workers at once."""
+"""Preparation of the database: migrations and the analysts' role. Safe with any number of concurrent workers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from logitrack_assets.database import migrate
 from logitrack_service.analytics.analyst_role import AnalystLogin, prepare_analyst
+from logitrack_service.observability.health import HealthCheck
 
 RETRY_SECONDS = 3.0
 
@@ -18,7 +19,11 @@ log = structlog.get_logger("logitrack.service")
 
 
 def prepare_database(url: str, analyst: AnalystLogin) -> None:
-    """Brings schema and role to what this code expects."""
+    """Migrate the database and create the analysts' role.
+
+    Raises:
+        OperationalError: PostgreSQL is unreachable.
+    """
     migrate(url)
     engine = create_engine(url, hide_parameters=True)
     try:
@@ -28,10 +33,9 @@ def prepare_database(url: str, analyst: AnalystLogin) -> None:
 
 
 class DatabaseInitializer:
-    """Whether the database is what this worker expects.
+    """Prepares the database at start-up, in the background if PostgreSQL is unreachable.
 
-    A worker that starts while PostgreSQL is away starts all the same: it can predict, and it prepares the database as
-    soon as that is there.
+    A worker therefore starts and serves predictions without a database.
     """
 
     def __init__(self, url: str, analyst: AnalystLogin) -> None:
@@ -40,16 +44,20 @@ class DatabaseInitializer:
         self.ready = False
 
     async def start(self) -> None:
-        """Prepares now if possible, else in the background."""
+        """Prepare the database now; if that fails, retry in the background."""
         if not await self._prepare():
-            self._task = asyncio.create_task(self._until_ready(), name="schema")
+            self._task = asyncio.create_task(self._retry_until_ready(), name="database-initializer")
 
     async def stop(self) -> None:
-        """Gives up trying."""
+        """Cancel the background task."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def check_health(self) -> HealthCheck:
+        """Return whether the database has been prepared."""
+        return HealthCheck("ok") if self.ready else HealthCheck("degraded", "The database is not prepared yet.")
 
     async def _prepare(self) -> bool:
         try:
@@ -60,6 +68,6 @@ class DatabaseInitializer:
         self.ready = True
         return True
 
-    async def _until_ready(self) -> None:
+    async def _retry_until_ready(self) -> None:
         while not await self._prepare():
             await asyncio.sleep(RETRY_SECONDS)

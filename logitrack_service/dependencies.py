@@ -1,44 +1,124 @@
-"""The parts that one worker is made of, and where a handler finds them."""
+"""Components of one worker process: how they are built, started, stopped and injected into handlers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from litestar import Request
-from sqlalchemy.ext.asyncio import AsyncEngine
+from litestar.di import Provide
 
 from logitrack_assets.settings import Settings
+from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.analytics.query import AnalystQueries
 from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth.accounts import Accounts
-from logitrack_service.auth.sessions import Revocations
+from logitrack_service.auth.guards import BearerAuthenticator
+from logitrack_service.auth.keys import Keys
+from logitrack_service.auth.login import LoginService
+from logitrack_service.auth.password_change import PasswordChanger
+from logitrack_service.auth.passwords import Passwords
+from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.tokens import Tokens
+from logitrack_service.database import connect, driver_dsn
 from logitrack_service.database_initializer import DatabaseInitializer
+from logitrack_service.observability.health import HealthCheck, ReadinessProbe, check_database
 from logitrack_service.predictions.batching import DynamicBatcher
 from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.prediction_log import PredictionLog
 from logitrack_service.settings import ServiceSettings
 
-
-@dataclass(frozen=True)
-class Service:
-    """One worker's parts; they live from start-up to shutdown."""
-
-    settings: Settings
-    service_settings: ServiceSettings
-    database: AsyncEngine
-    schema: DatabaseInitializer
-    tokens: Tokens
-    revocations: Revocations
-    accounts: Accounts
-    champion: ModelReloader
-    prediction_log: PredictionLog
-    batcher: DynamicBatcher
-    reports: Reports
-    queries: AnalystQueries
+MAX_REVOCATIONS_AGE_SECONDS = 20.0
 
 
-def service_of(request: Request[Any, Any, Any]) -> Service:
-    """The parts of the worker that handles a request."""
-    return request.app.state.service
+class Components:
+    """The long-lived components of one worker process.
+
+    Only the application factory uses this class: handlers receive the single components that they declare as
+    parameters, guards and middleware receive theirs as arguments.
+    """
+
+    def __init__(self, settings: Settings, service_settings: ServiceSettings, keys: Keys, url: str) -> None:
+        """Build the components without starting them.
+
+        Args:
+            settings: settings that the service shares with the assets.
+            service_settings: settings of the service alone.
+            keys: keys that sign access tokens.
+            url: SQLAlchemy URL of the database.
+        """
+        analyst = analyst_login(url, keys, service_settings)
+        self.settings = settings
+        self.service_settings = service_settings
+        self.engine = connect(url)
+        self.passwords = Passwords(service_settings)
+        self.tokens = Tokens(keys, minutes=service_settings.access_token_minutes)
+        self.revocations = Revocations(driver_dsn(url), token_seconds=self.tokens.seconds)
+        self.authenticator = BearerAuthenticator(self.tokens, self.revocations)
+        self.accounts = Accounts(self.engine, self.passwords, self.revocations)
+        self.login_service = LoginService(
+            self.engine, self.passwords, self.revocations, refresh_days=service_settings.refresh_token_days
+        )
+        self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
+        self.database_initializer = DatabaseInitializer(url, analyst)
+        self.model_reloader = ModelReloader(settings.home / "models", self.engine)
+        self.prediction_log = PredictionLog(driver_dsn(url))
+        self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log)
+        self.reports = Reports(self.engine)
+        self.analyst_queries = AnalystQueries(driver_dsn(analyst.url), service_settings)
+        self.readiness_probe = ReadinessProbe(
+            {
+                "model": self.model_reloader.check_health,
+                "database": lambda: check_database(self.engine),
+                "migrations": self.database_initializer.check_health,
+                "revocations": lambda: check_revocations(self.revocations),
+            },
+            model_version=self.model_reloader.version,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start the components; on exit stop them in reverse order, which flushes the queued predictions."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.engine.dispose)
+            stack.callback(self.passwords.close)
+            for component in (self.database_initializer, self.revocations, self.model_reloader):
+                await component.start()
+                stack.push_async_callback(component.stop)
+            self.prediction_log.start()
+            stack.push_async_callback(asyncio.to_thread, self.prediction_log.stop)
+            yield
+
+    def providers(self) -> dict[str, Provide]:
+        """Return the providers by parameter name, one for each component that handlers may declare."""
+        return {
+            "accounts": _provide(self.accounts),
+            "analyst_queries": _provide(self.analyst_queries),
+            "batcher": _provide(self.batcher),
+            "engine": _provide(self.engine),
+            "login_service": _provide(self.login_service),
+            "model_reloader": _provide(self.model_reloader),
+            "password_changer": _provide(self.password_changer),
+            "prediction_log": _provide(self.prediction_log),
+            "readiness_probe": _provide(self.readiness_probe),
+            "reports": _provide(self.reports),
+            "revocations": _provide(self.revocations),
+            "service_settings": _provide(self.service_settings),
+            "settings": _provide(self.settings),
+            "tokens": _provide(self.tokens),
+        }
+
+
+async def check_revocations(revocations: Revocations) -> HealthCheck:
+    """Return whether the list of revoked sessions has been read recently."""
+    if time.monotonic() - revocations.read_at > MAX_REVOCATIONS_AGE_SECONDS:
+        return HealthCheck(
+            "degraded", "Revocations have not been read recently; sessions revoked before that are refused."
+        )
+    return HealthCheck("ok")
+
+
+def _provide(component: Any) -> Provide:
+    return Provide(lambda: component, sync_to_thread=False)

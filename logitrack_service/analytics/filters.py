@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from litestar.params import FromQuery, QueryParameter
 
-from logitrack_service.analytics.rows import Fleet
+from logitrack_service.analytics.schemas import Fleet
 
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 Borough = Literal["Manhattan", "Queens", "Brooklyn", "Bronx", "Staten Island", "EWR"]

@@ -45,15 +45,8 @@ Value = str | int | float | bool | None | list[str | int | float]
 class QueryRequest(msgspec.Struct, forbid_unknown_fields=True):
     """One SELECT over the views in `analytics`, with values to bind: `$1` for a list, `:name` for an object."""
 
-    sql: Annotated[
-        str,
-        msgspec.Meta(
-            min_length=1,
-            max_length=20_000,
-            examples=["select hour, sum(trips) as trips from hours where fleet = :fleet group by hour order by hour"],
-        ),
-    ]
-    parameters: Annotated[dict[str, Value] | list[Value] | None, msgspec.Meta(examples=[{"fleet": "yellow"}])] = None
+    sql: Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
+    parameters: dict[str, Value] | list[Value] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=100_000, description="Rows to return at most.")] = 1_000
     explain: Annotated[bool, msgspec.Meta(description="Return the plan instead of rows.")] = False
 

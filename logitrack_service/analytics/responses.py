@@ -1,68 +1,45 @@
-"""HTTP representations of reports: JSON or CSV, with ETag and 304, and their description in OpenAPI."""
+"""HTTP representations of reports: JSON or CSV, with ETag and 304."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
-from typing import Any, Generic, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from litestar import Request, Response
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Schema
-from litestar.openapi.spec.enums import OpenAPIType
 
 from logitrack_service.analytics.reports import ReportResult
-from logitrack_service.analytics.statements import ReportStatement, Row, Source
+from logitrack_service.analytics.schemas import ReportResponse
+from logitrack_service.analytics.statements import ReportStatement
 
 CSV = "text/csv"
 
 ReportFormat = Literal["json", "csv"]
-
-
-class ReportResponse(msgspec.Struct, Generic[Row]):
-    """Rows and their origin: `exact` is false for a sample, `trips` counts the trips (or outcomes) in these rows."""
-
-    rows: list[Row]
-    source: Source
-    exact: bool
-    trips: int
-    next: str | None = None
-
-
-@dataclass
-class ReportOperation(Operation):
-    """OpenAPI operation of a report: adds the CSV representation and the 304 response."""
-
-    def __post_init__(self) -> None:
-        """Complete the responses that Litestar derives from the handler's return type."""
-        responses = self.responses or {}
-        success = responses.get("200")
-        if isinstance(success, OpenAPIResponse):
-            success.content = (success.content or {}) | {CSV: OpenAPIMediaType(Schema(type=OpenAPIType.STRING))}
-        responses["304"] = OpenAPIResponse("The report has not changed since the given ETag.")
-        self.responses = responses
+ReportT = TypeVar("ReportT", bound=ReportResponse)
 
 
 def report_response(
     request: Request[Any, Any, Any],
-    statement: ReportStatement[Row],
-    result: ReportResult[Row],
+    statement: ReportStatement[Any],
+    result: ReportResult[Any],
+    report_type: type[ReportT],
     requested_format: ReportFormat | None,
-) -> Response[ReportResponse[Row]]:
+) -> Response[ReportT]:
     """Return a report in the requested format, or 304 if the client has it already.
 
     Args:
         request: Request with the headers `Accept` and `If-None-Match`.
         statement: The report's statement.
         result: The report's result.
-        requested_format: Format of the query string; it takes precedence over `Accept`.
+        report_type: Type of the JSON representation; its rows have the statement's row type.
+        requested_format: Format in the query string; it takes precedence over `Accept`.
     """
     as_csv = requested_format == "csv" or (requested_format is None and CSV in request.headers.get("accept", ""))
     etag = f'"{result.etag}-{"csv" if as_csv else "json"}"'
     headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "accept, authorization"}
-    # The content of 304 and CSV is not the declared struct: OpenAPI describes both in ReportOperation.
-    content: Any
+    content: Any  # of 304 and CSV: not of the declared type, which describes the JSON representation
     if _matches(request.headers.get("if-none-match", ""), etag):
         content = None
         return Response(content, status_code=304, headers=headers)
@@ -72,9 +49,8 @@ def report_response(
             headers["x-next"] = result.next
         content = _csv(statement.row_type, result.rows)
         return Response(content, media_type=CSV, headers=headers)  # Litestar adds the charset to text types
-    return Response(
-        ReportResponse(result.rows, statement.source, statement.exact, result.trips, result.next), headers=headers
-    )
+    report = report_type(result.rows, statement.source, statement.exact, result.trips, result.next)
+    return Response(report, headers=headers)
 
 
 def _matches(if_none_match: str, etag: str) -> bool:
@@ -83,7 +59,7 @@ def _matches(if_none_match: str, etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
-def _csv(row_type: type[msgspec.Struct], rows: list[Row]) -> bytes:
+def _csv(row_type: type[msgspec.Struct], rows: Sequence[msgspec.Struct]) -> bytes:
     """Return rows as CSV with a header, which is present without rows as well."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -7,17 +7,35 @@ from typing import Annotated, Any
 import structlog
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
-from logitrack_service.analytics import rows, statements
+from logitrack_service.analytics import statements
 from logitrack_service.analytics.filters import Filters, provide_filters
 from logitrack_service.analytics.pages import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from logitrack_service.analytics.query import AnalystQueries, QueryRequest, QueryResponse
 from logitrack_service.analytics.reports import Reports
-from logitrack_service.analytics.responses import ReportFormat, ReportOperation, ReportResponse, report_response
-from logitrack_service.analytics.statements import Direction, ReportStatement, Row
+from logitrack_service.analytics.responses import CSV, ReportFormat, ReportT, report_response
+from logitrack_service.analytics.schemas import (
+    Fleet,
+    HourReport,
+    LiveErrorReport,
+    MonthReport,
+    PaymentReport,
+    RejectionReport,
+    WeekdayHourReport,
+    ZonePairReport,
+    ZoneReport,
+)
+from logitrack_service.analytics.statements import Direction, ReportStatement
 from logitrack_service.auth.guards import require_analyst
 from logitrack_service.auth.tokens import Identity
+from logitrack_service.errors import (
+    InvalidFieldsError,
+    TimeLimitExceededError,
+    UnavailableError,
+)
+from logitrack_service.http.openapi import problem_responses
 
 MAX_QUERY_BODY_BYTES = 200_000
 
@@ -27,46 +45,55 @@ Format = Annotated[
     ReportFormat | None, QueryParameter(description="Format of the response; takes precedence over `Accept`.")
 ]
 
+# What the handlers of all reports declare.
+_REPORT: dict[str, Any] = {
+    "alternative_media_types": (CSV,),
+    "responses": {
+        304: ResponseSpec(None, description="The report has not changed since the given ETag."),
+        **problem_responses(InvalidFieldsError, UnavailableError),
+    },
+}
+
 log = structlog.get_logger("logitrack.analytics")
 
 
-@get("/avg-duration-by-hour", summary="Mean duration by hour of the day", operation_class=ReportOperation)
+@get("/avg-duration-by-hour", summary="Mean duration by hour of the day", **_REPORT)
 async def avg_duration_by_hour(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
     reports: NamedDependency[Reports],
     format: Format = None,
-) -> Response[ReportResponse[rows.HourRow]]:
+) -> Response[HourReport]:
     """Return the mean duration in minutes and the number of trips by hour of the pickup."""
-    return await _respond(request, reports, statements.avg_duration_by_hour(filters), format)
+    return await _respond(request, reports, statements.avg_duration_by_hour(filters), HourReport, format)
 
 
-@get("/payment-analysis", summary="Trips and mean duration by payment type", operation_class=ReportOperation)
+@get("/payment-analysis", summary="Trips and mean duration by payment type", **_REPORT)
 async def payment_analysis(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
     reports: NamedDependency[Reports],
     format: Format = None,
-) -> Response[ReportResponse[rows.PaymentRow]]:
+) -> Response[PaymentReport]:
     """Return trips and mean duration in minutes by payment type.
 
     With a filter by zone or borough the report is computed from the sample (`exact` is false).
     """
-    return await _respond(request, reports, statements.payment_analysis(filters), format)
+    return await _respond(request, reports, statements.payment_analysis(filters), PaymentReport, format)
 
 
-@get("/weekday-hour", summary="Mean duration by weekday and hour", operation_class=ReportOperation)
+@get("/weekday-hour", summary="Mean duration by weekday and hour", **_REPORT)
 async def weekday_hour(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
     reports: NamedDependency[Reports],
     format: Format = None,
-) -> Response[ReportResponse[rows.WeekdayHourRow]]:
+) -> Response[WeekdayHourReport]:
     """Return the mean duration in minutes and the number of trips by ISO weekday and hour of the pickup."""
-    return await _respond(request, reports, statements.weekday_hour(filters), format)
+    return await _respond(request, reports, statements.weekday_hour(filters), WeekdayHourReport, format)
 
 
-@get("/busiest-zones", summary="Zones by number of trips", operation_class=ReportOperation)
+@get("/busiest-zones", summary="Zones by number of trips", **_REPORT)
 async def busiest_zones(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
@@ -75,13 +102,13 @@ async def busiest_zones(
     limit: Limit = DEFAULT_PAGE_ROWS,
     after: After = None,
     format: Format = None,
-) -> Response[ReportResponse[rows.ZoneRow]]:
+) -> Response[ZoneReport]:
     """Return zones by the number of trips that start or end there, busiest first, in pages."""
     statement = statements.busiest_zones(filters, direction, limit=limit, after=after)
-    return await _respond(request, reports, statement, format)
+    return await _respond(request, reports, statement, ZoneReport, format)
 
 
-@get("/zone-pairs", summary="Durations and their spread between zones", operation_class=ReportOperation)
+@get("/zone-pairs", summary="Durations and their spread between zones", **_REPORT)
 async def zone_pairs(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
@@ -91,53 +118,53 @@ async def zone_pairs(
     limit: Limit = DEFAULT_PAGE_ROWS,
     after: After = None,
     format: Format = None,
-) -> Response[ReportResponse[rows.ZonePairRow]]:
+) -> Response[ZonePairReport]:
     """Return mean, median and 90th percentile of the duration between zones, most trips first, in pages.
 
     Median and 90th percentile have a relative error of at most 1%; `ratio` is the latter over the former.
     """
     statement = statements.zone_pairs(filters, dropoff_zone=dropoff_zone, min_trips=min_trips, limit=limit, after=after)
-    return await _respond(request, reports, statement, format)
+    return await _respond(request, reports, statement, ZonePairReport, format)
 
 
-@get("/months", summary="Published months", operation_class=ReportOperation)
+@get("/months", summary="Published months", **_REPORT)
 async def months(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
     reports: NamedDependency[Reports],
     format: Format = None,
-) -> Response[ReportResponse[rows.MonthRow]]:
+) -> Response[MonthReport]:
     """Return trips, durations and row counts of each published month and fleet.
 
     Filters by zone and borough are ignored.
     """
-    return await _respond(request, reports, statements.months(filters), format)
+    return await _respond(request, reports, statements.months(filters), MonthReport, format)
 
 
-@get("/rejections", summary="Rejected trips by rule", operation_class=ReportOperation)
+@get("/rejections", summary="Rejected trips by rule", **_REPORT)
 async def rejections(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
     reports: NamedDependency[Reports],
     format: Format = None,
-) -> Response[ReportResponse[rows.RejectionRow]]:
+) -> Response[RejectionReport]:
     """Return the trips that each cleaning rule rejected, by month and fleet.
 
     Filters by zone and borough are ignored.
     """
-    return await _respond(request, reports, statements.rejections(filters), format)
+    return await _respond(request, reports, statements.rejections(filters), RejectionReport, format)
 
 
-@get("/live-error", summary="Error of live predictions", operation_class=ReportOperation)
+@get("/live-error", summary="Error of live predictions", **_REPORT)
 async def live_error(
     request: Request[Identity, Any, Any],
     reports: NamedDependency[Reports],
     model_version: Annotated[str | None, QueryParameter(max_length=100, description="Version of the model.")] = None,
-    fleet: FromQuery[rows.Fleet | None] = None,
+    fleet: FromQuery[Fleet | None] = None,
     format: Format = None,
-) -> Response[ReportResponse[rows.LiveErrorRow]]:
+) -> Response[LiveErrorReport]:
     """Return error, bias and interval coverage of predictions with a reported outcome."""
-    return await _respond(request, reports, statements.live_error(model_version, fleet), format)
+    return await _respond(request, reports, statements.live_error(model_version, fleet), LiveErrorReport, format)
 
 
 @post(
@@ -145,6 +172,11 @@ async def live_error(
     status_code=200,
     guards=[require_analyst],
     request_max_body_size=MAX_QUERY_BODY_BYTES,
+    request_example={
+        "sql": "select hour, sum(trips) as trips from hours where fleet = :fleet group by hour order by hour",
+        "parameters": {"fleet": "yellow"},
+    },
+    responses=problem_responses(TimeLimitExceededError, UnavailableError),
     summary="Run a SELECT statement",
 )
 async def query(
@@ -169,10 +201,11 @@ async def query(
 async def _respond(
     request: Request[Any, Any, Any],
     reports: Reports,
-    statement: ReportStatement[Row],
+    statement: ReportStatement[Any],
+    report_type: type[ReportT],
     requested_format: ReportFormat | None,
-) -> Response[ReportResponse[Row]]:
-    return report_response(request, statement, await reports.run(statement), requested_format)
+) -> Response[ReportT]:
+    return report_response(request, statement, await reports.run(statement), report_type, requested_format)
 
 
 routes = [

@@ -10,12 +10,22 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from logitrack_service.analytics import rows
 from logitrack_service.analytics.filters import Filters
 from logitrack_service.analytics.pages import decode_cursor
+from logitrack_service.analytics.schemas import (
+    Fleet,
+    HourRow,
+    LiveErrorRow,
+    MonthRow,
+    PaymentRow,
+    RejectionRow,
+    Source,
+    WeekdayHourRow,
+    ZonePairRow,
+    ZoneRow,
+)
 
 Row = TypeVar("Row", bound=msgspec.Struct)
-Source = Literal["rollup", "sample", "live"]
 Direction = Literal["pickup", "dropoff"]
 
 MAX_ROWS = 5_000  # of reports without pages
@@ -54,17 +64,17 @@ class ReportStatement(Generic[Row]):
         return f"{self.sql}\n{sorted(self.values.items())}"
 
 
-def avg_duration_by_hour(filters: Filters) -> ReportStatement[rows.HourRow]:
+def avg_duration_by_hour(filters: Filters) -> ReportStatement[HourRow]:
     """Return the mean duration by hour of the day."""
     table, where, values = _hour_rollup(filters)
     sql = f"""
         select hour as pickup_hour, sum(duration_sum) / sum(trips) as avg_duration, sum(trips)::bigint as trips
         from warehouse.{table} where {where} group by hour order by hour
     """
-    return ReportStatement(sql, values, rows.HourRow)
+    return ReportStatement(sql, values, HourRow)
 
 
-def weekday_hour(filters: Filters) -> ReportStatement[rows.WeekdayHourRow]:
+def weekday_hour(filters: Filters) -> ReportStatement[WeekdayHourRow]:
     """Return the mean duration by weekday and hour."""
     table, where, values = _hour_rollup(filters)
     sql = f"""
@@ -72,7 +82,7 @@ def weekday_hour(filters: Filters) -> ReportStatement[rows.WeekdayHourRow]:
                sum(trips)::bigint as trips
         from warehouse.{table} where {where} group by weekday, hour order by weekday, hour
     """
-    return ReportStatement(sql, values, rows.WeekdayHourRow)
+    return ReportStatement(sql, values, WeekdayHourRow)
 
 
 # The TLC's data dictionary. The rollup stores "not recorded" as -1, the sample as null.
@@ -82,7 +92,7 @@ _PAYMENT_NAME = """
 """
 
 
-def payment_analysis(filters: Filters) -> ReportStatement[rows.PaymentRow]:
+def payment_analysis(filters: Filters) -> ReportStatement[PaymentRow]:
     """Return trips and mean duration by payment type; with a place filter, from the sample."""
     if filters.by_place:
         where, values = filters.where(zone_column="pickup_zone")
@@ -91,7 +101,7 @@ def payment_analysis(filters: Filters) -> ReportStatement[rows.PaymentRow]:
                    avg(duration_minutes)::float8 as avg_duration
             from warehouse.analytics_sample where {where} group by payment_type order by total_trips desc
         """
-        return ReportStatement(sql, values, rows.PaymentRow, count_column="total_trips", source="sample")
+        return ReportStatement(sql, values, PaymentRow, count_column="total_trips", source="sample")
     where, values = filters.where()
     sql = f"""
         select nullif(payment_type, -1) as payment_type, {_PAYMENT_NAME}, sum(trips)::bigint as total_trips,
@@ -99,12 +109,10 @@ def payment_analysis(filters: Filters) -> ReportStatement[rows.PaymentRow]:
         from warehouse.trip_stats_payment where {where}
         group by trip_stats_payment.payment_type order by total_trips desc
     """
-    return ReportStatement(sql, values, rows.PaymentRow, count_column="total_trips")
+    return ReportStatement(sql, values, PaymentRow, count_column="total_trips")
 
 
-def busiest_zones(
-    filters: Filters, direction: Direction, *, limit: int, after: str | None
-) -> ReportStatement[rows.ZoneRow]:
+def busiest_zones(filters: Filters, direction: Direction, *, limit: int, after: str | None) -> ReportStatement[ZoneRow]:
     """Return a page of zones by number of trips.
 
     Raises:
@@ -121,12 +129,12 @@ def busiest_zones(
     """
     trips_before, zone_before = decode_cursor(after, tuple[int, int]) or (None, 0)
     values |= {"direction": direction, "limit": limit, "trips_before": trips_before, "zone_before": zone_before}
-    return ReportStatement(sql, values, rows.ZoneRow, sort_key=("trips", "zone"), page_rows=limit)
+    return ReportStatement(sql, values, ZoneRow, sort_key=("trips", "zone"), page_rows=limit)
 
 
 def zone_pairs(
     filters: Filters, *, dropoff_zone: int | None, min_trips: int, limit: int, after: str | None
-) -> ReportStatement[rows.ZonePairRow]:
+) -> ReportStatement[ZonePairRow]:
     """Return a page of zone pairs by number of trips, with quantiles of their durations.
 
     Raises:
@@ -168,10 +176,10 @@ def zone_pairs(
         "dropoff_before": dropoff_before,
     }
     sort_key = ("trips", "pickup_zone", "dropoff_zone")
-    return ReportStatement(sql, values, rows.ZonePairRow, sort_key=sort_key, page_rows=limit)
+    return ReportStatement(sql, values, ZonePairRow, sort_key=sort_key, page_rows=limit)
 
 
-def months(filters: Filters) -> ReportStatement[rows.MonthRow]:
+def months(filters: Filters) -> ReportStatement[MonthRow]:
     """Return each published month of each fleet."""
     where, values = filters.where()
     sql = f"""
@@ -187,10 +195,10 @@ def months(filters: Filters) -> ReportStatement[rows.MonthRow]:
         ) as durations using (month, fleet)
         where {where} order by month, fleet
     """
-    return ReportStatement(sql, values, rows.MonthRow)
+    return ReportStatement(sql, values, MonthRow)
 
 
-def rejections(filters: Filters) -> ReportStatement[rows.RejectionRow]:
+def rejections(filters: Filters) -> ReportStatement[RejectionRow]:
     """Return rejected trips by month, fleet and rule."""
     where, values = filters.where()
     sql = f"""
@@ -198,10 +206,10 @@ def rejections(filters: Filters) -> ReportStatement[rows.RejectionRow]:
         from warehouse.rejections left join warehouse.trip_months using (month, fleet)
         where {where} order by month, fleet, trips desc, rule limit {MAX_ROWS}
     """
-    return ReportStatement(sql, values, rows.RejectionRow)
+    return ReportStatement(sql, values, RejectionRow)
 
 
-def live_error(model_version: str | None, fleet: rows.Fleet | None) -> ReportStatement[rows.LiveErrorRow]:
+def live_error(model_version: str | None, fleet: Fleet | None) -> ReportStatement[LiveErrorRow]:
     """Return the error of live predictions by model version and hour."""
     sql = f"""
         select model_version, hour as pickup_hour, sum(outcomes)::bigint as outcomes,
@@ -214,7 +222,7 @@ def live_error(model_version: str | None, fleet: rows.Fleet | None) -> ReportSta
         group by model_version, hour order by model_version, hour limit {MAX_ROWS}
     """
     values = {"version": model_version, "fleet": fleet}
-    return ReportStatement(sql, values, rows.LiveErrorRow, count_column="outcomes", source="live")
+    return ReportStatement(sql, values, LiveErrorRow, count_column="outcomes", source="live")
 
 
 def _hour_rollup(filters: Filters) -> tuple[str, str, dict[str, Any]]:

@@ -7,32 +7,72 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import ASGIApp
 
+from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.roles import Role, includes_role
-from logitrack_service.auth.tokens import Identity, InvalidTokenError
+from logitrack_service.auth.tokens import Identity, InvalidTokenError, Tokens
 from logitrack_service.errors import AuthenticationError, PermissionDeniedError
 
 
-class BearerAuthentication(AbstractAuthenticationMiddleware):
-    """Requires an access token for every handler that does not set `exclude_from_auth=True`."""
+class BearerAuthenticator:
+    """Identifies the caller of a request by its access token."""
 
-    async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
-        """Return the identity in the request's access token.
+    def __init__(self, tokens: Tokens, revocations: Revocations) -> None:
+        self._tokens = tokens
+        self._revocations = revocations
+
+    def authenticate(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Identity:
+        """Return the identity of the caller.
 
         Raises:
-            AuthenticationError: There is no token, or it is invalid, expired or revoked.
+            AuthenticationError: The token is missing, invalid, expired or revoked.
         """
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise AuthenticationError("An access token is required: get one from /token.", challenge="Bearer")
-        service = connection.app.state.service
         try:
-            identity: Identity = service.tokens.read(token.strip())
+            identity = self._tokens.read(token.strip())
         except InvalidTokenError:
             raise AuthenticationError("This access token is invalid or has expired.") from None
-        if service.revocations.includes(identity.session_id):
+        if self._revocations.includes(identity.session_id):
             raise AuthenticationError("This access token has been revoked.")
-        return AuthenticationResult(user=identity, auth=None)
+        return identity
+
+
+class BearerAuthentication(AbstractAuthenticationMiddleware):
+    """Middleware that authenticates every request; handlers opt out with `exclude_from_auth=True`."""
+
+    def __init__(self, app: ASGIApp, authenticator: BearerAuthenticator) -> None:
+        super().__init__(app)
+        self._authenticator = authenticator
+
+    async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
+        """Return the identity of the caller as the user of the request."""
+        return AuthenticationResult(user=self._authenticator.authenticate(connection), auth=None)
+
+
+class LoopbackOrAdminGuard:
+    """Guard that admits clients on the same machine without a token, and admins from anywhere."""
+
+    def __init__(self, authenticator: BearerAuthenticator) -> None:
+        self._authenticator = authenticator
+
+    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        """Admit or refuse a request.
+
+        Raises:
+            AuthenticationError: The client is on another machine and sent no valid token.
+            PermissionDeniedError: The client is on another machine and not an admin.
+        """
+        if not is_loopback(connection) and self._authenticator.authenticate(connection).role != "admin":
+            raise PermissionDeniedError("From another machine the role admin is required.")
+
+
+def is_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Return whether the client is on this machine; a request that a proxy forwarded is not."""
+    forwarded = any(name in connection.headers for name in ("x-forwarded-for", "forwarded", "via"))
+    return not forwarded and connection.client is not None and connection.client.host in ("127.0.0.1", "::1")
 
 
 def require_analyst(connection: ASGIConnection[Any, Identity, Any, Any], _: BaseRouteHandler) -> None:

@@ -17,21 +17,30 @@ from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from logitrack_service.auth.roles import Role
 from logitrack_service.auth.tokens import Identity, Tokens
+from logitrack_service.errors import (
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    UnavailableError,
+)
 from logitrack_service.http.decoding import decode_form
 from logitrack_service.http.middleware import client_address
+from logitrack_service.http.openapi import problem_responses
 
 FORM = "application/x-www-form-urlencoded"
 MAX_BODY_BYTES = 16_384  # of a login, a registration or a change of an account
 
+EXAMPLE_USERNAME, EXAMPLE_PASSWORD = "dispatcher-1", "seven yellow cabs in the rain"
+
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"  # PostgreSQL's text cannot hold NUL
 Username = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", min_length=3, max_length=64, examples=["dispatcher-1"]),
+    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", min_length=3, max_length=64),
 ]
-NewPassword = Annotated[
-    str, msgspec.Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH, examples=["seven yellow cabs in the rain"])
-]
-GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000, examples=["seven yellow cabs in the rain"])]
+NewPassword = Annotated[str, msgspec.Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
+GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 
 
 class Registration(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,13 +55,13 @@ class Profile(msgspec.Struct):
 
     username: str
     role: Role
-    created_at: datetime
+    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class PasswordForm(msgspec.Struct):
     """OAuth2's password form (RFC 6749, 4.3.2)."""
 
-    username: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE, examples=["dispatcher-1"])]
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
     password: GivenPassword
     grant_type: Literal["password"] = "password"
     scope: str = ""
@@ -92,6 +101,8 @@ class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
     "/register",
     exclude_from_auth=True,
     request_max_body_size=MAX_BODY_BYTES,
+    request_example={"username": EXAMPLE_USERNAME, "password": EXAMPLE_PASSWORD},
+    responses=problem_responses(ConflictError, RateLimitedError, UnavailableError),
     summary="Create an account",
     tags=["identity"],
 )
@@ -112,8 +123,8 @@ async def register(
     exclude_from_auth=True,
     status_code=200,
     request_max_body_size=MAX_BODY_BYTES,
-    body_schemas=(PasswordForm,),
-    body_media_type=FORM,
+    request_bodies={FORM: (PasswordForm,)},
+    responses=problem_responses(AuthenticationError, RateLimitedError, UnavailableError),
     summary="Log in",
     tags=["identity"],
 )
@@ -137,6 +148,7 @@ async def token(
     exclude_from_auth=True,
     status_code=200,
     request_max_body_size=MAX_BODY_BYTES,
+    responses=problem_responses(AuthenticationError, UnavailableError),
     summary="Renew a login",
     tags=["identity"],
 )
@@ -154,19 +166,25 @@ async def refresh(
     return _token_pair(tokens, login)
 
 
-@post("/logout", status_code=204, summary="Log out", tags=["identity"])
+@post("/logout", status_code=204, responses=problem_responses(UnavailableError), summary="Log out", tags=["identity"])
 async def logout(request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]) -> None:
     """End this session. All its tokens are refused immediately, by every worker."""
     await login_service.logout(request.user, everywhere=False, address=client_address(request.scope))
 
 
-@post("/logout/everywhere", status_code=204, summary="Log out everywhere", tags=["identity"])
+@post(
+    "/logout/everywhere",
+    status_code=204,
+    responses=problem_responses(UnavailableError),
+    summary="Log out everywhere",
+    tags=["identity"],
+)
 async def logout_everywhere(request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]) -> None:
     """End every session of this account."""
     await login_service.logout(request.user, everywhere=True, address=client_address(request.scope))
 
 
-@get("/me", summary="Get the caller's account", tags=["identity"])
+@get("/me", responses=problem_responses(UnavailableError), summary="Get the caller's account", tags=["identity"])
 async def me(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> Profile:
     """Return the account of the access token."""
     account = await accounts.find(request.user.account_id)
@@ -178,6 +196,8 @@ async def me(request: Request[Identity, Any, Any], accounts: NamedDependency[Acc
     "/me/password",
     status_code=204,
     request_max_body_size=MAX_BODY_BYTES,
+    request_example={"current_password": EXAMPLE_PASSWORD, "new_password": "eight green cabs in the snow"},
+    responses=problem_responses(PermissionDeniedError, RateLimitedError, UnavailableError),
     summary="Change the password",
     tags=["identity"],
 )
@@ -196,6 +216,8 @@ async def change_password(
     "/accounts/{username:str}/role",
     guards=[require_admin],
     request_max_body_size=MAX_BODY_BYTES,
+    request_example={"role": "analyst"},
+    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
     summary="Change a role",
     tags=["identity"],
 )

@@ -1,1 +1,1 @@
-"""The page at the door, and the API's documentation without a CDN."""
+"""Web pages: a form to try the API, and its documentation, served without a CDN."""

@@ -1,4 +1,4 @@
-"""The page at `/`, the documentation at `/docs`, and the files both need; nothing comes from another server."""
+"""The page at `/`, the API documentation at `/docs` and their static files; nothing is loaded from another server."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from litestar import MediaType, Response, get
-from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
+from logitrack_service.errors import NotFoundError
+
 _HERE = Path(__file__).parent
-# Swagger UI as the package mkdocs-swagger-ui-tag carries it (Apache-2.0); only its files are used, none of its code.
+# The package mkdocs-swagger-ui-tag (Apache-2.0) contains the files of Swagger UI; its code is not used.
 _SWAGGER = Path(str(files("mkdocs_swagger_ui_tag"))) / "swagger-ui"
 
 PAGE_POLICY = (
@@ -32,24 +33,24 @@ def _page(name: str) -> Response[bytes]:
 
 
 @get("/", exclude_from_auth=True, include_in_schema=False, sync_to_thread=False)
-def home() -> Response[bytes]:
-    """What this is, and a form to try it."""
+def home_page() -> Response[bytes]:
+    """Return the start page with a form to try the API."""
     return _page("home.html")
 
 
 @get("/docs", exclude_from_auth=True, include_in_schema=False, sync_to_thread=False)
-def docs() -> Response[bytes]:
-    """The API's documentation, to read and to try."""
+def docs_page() -> Response[bytes]:
+    """Return the interactive API documentation."""
     return _page("docs.html")
 
 
 @get("/assets/{name:str}", exclude_from_auth=True, include_in_schema=False, sync_to_thread=True)
-def asset(name: FromPath[str]) -> Response[bytes]:
-    """A file of the pages, by a name from a fixed list."""
+def static_file(name: FromPath[str]) -> Response[bytes]:
+    """Return a static file of the pages; only the names in `ASSETS` exist."""
     if name not in ASSETS:
-        raise NotFoundException
+        raise NotFoundError("This file does not exist.")
     path, media_type = ASSETS[name]
     return Response(path.read_bytes(), media_type=media_type, headers={"cache-control": "public, max-age=86400"})
 
 
-routes = [home, docs, asset]
+routes = [home_page, docs_page, static_file]

@@ -1,19 +1,31 @@
-"""What Litestar cannot know by itself about the API, written into its OpenAPI document."""
+"""OpenAPI document of the API, and the facts about an operation that Litestar cannot derive by itself.
+
+Handlers state what is particular to them: docstring, summary, tags, `responses=problem_responses(...)`,
+`request_example=`, `request_bodies=` where they decode the body themselves, and `alternative_media_types=` where the
+response depends on the header `Accept`. This module adds what follows from a
+handler's declaration: its security requirement, the errors of authentication and validation, and the constraints of
+msgspec types.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import msgspec
-from litestar import Litestar, Router
-from litestar.openapi import OpenAPIConfig
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
+    License,
     OAuthFlow,
     OAuthFlows,
     OpenAPIMediaType,
     OpenAPIResponse,
+    Operation,
     Reference,
     RequestBody,
     Schema,
@@ -21,121 +33,219 @@ from litestar.openapi.spec import (
     Tag,
 )
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.routes import HTTPRoute
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.plugins.base import ReceiveRoutePlugin
+from litestar.router import Router
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import Method
+from litestar.types.internal_types import PathParameterDefinition
+from litestar.typing import FieldDefinition
 
-from logitrack_service.http.problems import PROBLEM_JSON, Problem
+from logitrack_service.errors import (
+    AuthenticationError,
+    InvalidFieldsError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    ServiceError,
+    TooLargeError,
+)
+from logitrack_service.http.problems import PROBLEM_JSON, Problem, status_of
 
 TITLE, VERSION = "logitrack", "1.0"
 JSON = "application/json"
 DESCRIPTION = """
-How long will a ride in New York take, and how long do rides take?
+Trip durations in New York City: predictions for planned trips, and statistics of past trips.
 
-Register, get a token from `/token`, send it as `Authorization: Bearer …`. Errors are problem documents (RFC 9457).
+Register, get an access token from `/token` and send it as `Authorization: Bearer …`. Errors are problem documents
+(RFC 9457).
 """
-_MEANINGS = {
-    "400": "The request cannot be read.",
-    "401": "No valid access token; `WWW-Authenticate` says what is wrong with it.",
-    "403": "The account's role does not allow this.",
-    "404": "There is no such thing.",
-    "405": "The path knows other methods.",
-    "408": "It took too long.",
-    "409": "It contradicts what is there already.",
-    "413": "It is too large.",
-    "422": "Some values are not valid; `errors` names each.",
-    "429": "Too many attempts; `Retry-After` says how long to wait.",
-    "500": "Something went wrong on our side.",
-    "503": "Something that is needed is away; `Retry-After` says when to try again.",
-}
+AUTHENTICATED = [{"login": []}, {"token": []}]
+ANONYMOUS: list[dict[str, list[str]]] = [{}]
 
 
 def openapi_config() -> OpenAPIConfig:
-    """The document at /schema/openapi.json; the page at /docs shows it."""
+    """Return the configuration of the document at /schema/openapi.json, which the page at /docs displays."""
     return OpenAPIConfig(
         title=TITLE,
         version=VERSION,
         description=DESCRIPTION,
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        use_handler_docstrings=True,
+        operation_id_creator=operation_id,
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, opt={"exclude_from_auth": True}),
         render_plugins=[JsonRenderPlugin()],
         components=Components(
             security_schemes={
                 "login": SecurityScheme(
                     type="oauth2",
-                    flows=OAuthFlows(password=OAuthFlow(token_url="/token", scopes={})),  # noqa: S106
+                    flows=OAuthFlows(password=OAuthFlow(token_url="/token", scopes={})),  # noqa: S106  # a path
                 ),
                 "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
             }
         ),
         tags=[
-            Tag("identity", "Accounts, logins, roles."),
-            Tag("predictions", "How long a ride will take."),
-            Tag("model", "What answers."),
-            Tag("analytics", "How long rides took."),
-            Tag("operations", "For the operator's machines."),
+            Tag("identity", "Accounts, logins and roles."),
+            Tag("predictions", "Durations of planned trips."),
+            Tag("model", "The model behind the predictions."),
+            Tag("analytics", "Durations of past trips."),
+            Tag("operations", "Health and metrics for orchestrators and monitoring."),
         ],
     )
 
 
-def complete(app: Litestar) -> None:
-    """Adds to the document: which errors each operation may answer with, who needs a token, and the bodies that
-    handlers read by themselves."""
-    document = app.openapi_schema
-    assert document.components is not None
-    schemas: dict[str, Any] = document.components.schemas or {}
-    document.components.schemas = schemas
-    _reference(Problem, schemas)
-    for route in app.routes:
-        if not isinstance(route, HTTPRoute) or route.path_format not in (document.paths or {}):
-            continue
-        item = (document.paths or {})[route.path_format]
+def operation_id(handler: HTTPRouteHandler, _method: Method, _path: list[str | PathParameterDefinition]) -> str:
+    """Return the name of the handler function in camel case; operation ids must be unique."""
+    first, *others = handler.handler_name.split("_")
+    return first + "".join(word.title() for word in others)
+
+
+def problem_responses(*errors: type[ServiceError]) -> dict[int, ResponseSpec]:
+    """Return the `responses=` argument of a handler that raises the given domain errors."""
+    return {
+        int(status_of(error)): ResponseSpec(
+            Problem, description=_summary(error), media_type=PROBLEM_JSON, generate_examples=False
+        )
+        for error in errors
+    }
+
+
+class OperationPlugin(ReceiveRoutePlugin):
+    """Completes the declaration of every handler when its route is registered."""
+
+    def receive_route(self, route: BaseRoute) -> None:
+        """Add the security requirement, the common errors and the documented body to the handlers of a route."""
+        if not isinstance(route, HTTPRoute):
+            return
         for handler, _ in route.route_handler_map.values():
-            for method in handler.http_methods:
-                operation = getattr(item, method.lower(), None)
-                if operation is None:
-                    continue
-                opt = handler.opt
-                open_to_all = bool(opt.get("exclude_from_auth"))
-                if not open_to_all:
-                    operation.security = [{"login": []}, {"token": []}]
-                declared = handler.parsed_data_field
-                kinds = opt.get("body_schemas") or ((declared.annotation,) if declared else None)
-                if kinds:  # as msgspec checks it: Litestar's description leaves out half of the limits
-                    operation.request_body = _request_body(kinds, opt.get("body_media_type", JSON), schemas)
-                statuses = ["400", "405", "413", "422", "500", "503", "429", "404", "409"]
-                statuses += [] if open_to_all and "/token" not in route.path else ["401"]
-                statuses += ["403"] if opt.get("guarded") or handler.resolve_guards() or "/me" in route.path else []
-                statuses += ["408"] if route.path.endswith("/query") else []
-                if route.path == "/metrics":
-                    statuses += ["401", "403"]
-                operation.responses = operation.responses or {}
-                for status in sorted(set(statuses)):
-                    if route.path == "/health/ready" and status == "503":
-                        operation.responses["503"] = operation.responses["200"]
-                        continue
-                    operation.responses[status] = OpenAPIResponse(
-                        _MEANINGS[status], content={PROBLEM_JSON: OpenAPIMediaType(_reference(Problem, schemas))}
-                    )
+            handler.security = ANONYMOUS if handler.opt.get("exclude_from_auth") else AUTHENTICATED
+            handler.responses = {**_common_responses(handler), **(handler.responses or {})}
+            handler.operation_class = _operation_class(handler)
 
 
-def _request_body(kinds: tuple[type, ...], media_type: str, schemas: dict[str, Any]) -> RequestBody:
-    references = [_reference(kind, schemas) for kind in kinds]
-    schema = references[0] if len(references) == 1 else Schema(any_of=references)
-    return RequestBody(content={media_type: OpenAPIMediaType(schema)}, required=True)
+class MsgspecSchemaPlugin(OpenAPISchemaPlugin):
+    """Describes Structs with msgspec's own JSON Schema.
+
+    Litestar's description omits constraints of nested types (`list[Annotated[int, Meta(ge=1)]]`) and
+    `forbid_unknown_fields`.
+    """
+
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        """Return whether a field is a Struct."""
+        return not field_definition.is_union and field_definition.is_subclass_of(msgspec.Struct)
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:
+        """Return the schema of a Struct after registering it and the Structs that it refers to."""
+        kind = field_definition.annotation
+        (reference,), components = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
+        schema: Schema = schema_creator.schema_registry.get_schema_for_field_definition(field_definition)
+        _fill(schema, components[reference["$ref"].rpartition("/")[2]])
+        for nested in _nested_structs(kind):
+            schema_creator.for_field_definition(FieldDefinition.from_annotation(nested))
+        return schema
 
 
-def _reference(kind: Any, schemas: dict[str, Any]) -> Any:
-    """A schema as msgspec describes it; what it refers to goes to the document's components."""
-    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
-    for name, component in components.items():
-        schemas[name] = _Plain(component)
-    return _Plain(schema)
+@dataclass
+class ApiOperation(Operation):
+    """Operation of this API; `OperationPlugin` makes a subclass for each handler."""
+
+    documented_body: ClassVar[RequestBody | None] = None
+    request_example: ClassVar[Any] = None
+    alternative_media_types: ClassVar[Sequence[str]] = ()
+
+    def __post_init__(self) -> None:
+        """Replace Litestar's description of its validation error, and describe the bodies."""
+        responses = self.responses or {}
+        success = responses.get("200")
+        if isinstance(success, OpenAPIResponse) and success.content is not None:
+            for media_type in self.alternative_media_types:
+                success.content[media_type] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
+        validation = responses.get("400")
+        if isinstance(validation, OpenAPIResponse) and PROBLEM_JSON not in (validation.content or {}):
+            # Litestar documents the error of an invalid parameter with status 400 and a schema of its own.
+            del responses["400"]
+            responses.setdefault("422", _problem_response(InvalidFieldsError))
+        self.responses = dict(sorted(responses.items()))
+        self.request_body = self.documented_body or self.request_body
+        if self.request_example is not None and isinstance(self.request_body, RequestBody):
+            self.request_body.content[JSON].example = self.request_example
 
 
-class _Plain(Schema):
-    """A schema that is already JSON."""
+def _operation_class(handler: HTTPRouteHandler) -> type[Operation]:
+    members = {
+        "documented_body": _documented_body(handler.opt.get("request_bodies")),
+        "request_example": handler.opt.get("request_example"),
+        "alternative_media_types": handler.opt.get("alternative_media_types", ()),
+    }
+    return type(ApiOperation.__name__, (ApiOperation,), members)
 
-    def __init__(self, document: dict[str, Any]) -> None:
-        super().__init__()
-        self.document = document
 
-    def to_schema(self) -> dict[str, Any]:
-        return self.document
+def _common_responses(handler: HTTPRouteHandler) -> dict[int, ResponseSpec]:
+    """Return the errors that follow from the declaration of a handler: of authentication, guards and body."""
+    errors: list[type[ServiceError]] = []
+    if handler.resolve_guards():
+        errors += [AuthenticationError, PermissionDeniedError]
+    elif not handler.opt.get("exclude_from_auth"):
+        errors.append(AuthenticationError)
+    if handler.parsed_data_field or handler.opt.get("request_bodies"):
+        errors += [InvalidRequestError, TooLargeError, InvalidFieldsError]
+    server_error = ResponseSpec(
+        Problem, description="An internal error occurred.", media_type=PROBLEM_JSON, generate_examples=False
+    )
+    return {**problem_responses(*errors), int(HTTPStatus.INTERNAL_SERVER_ERROR): server_error}
+
+
+def _problem_response(error: type[ServiceError]) -> OpenAPIResponse:
+    schema = Reference(f"#/components/schemas/{Problem.__name__}")
+    return OpenAPIResponse(_summary(error), content={PROBLEM_JSON: OpenAPIMediaType(schema)})
+
+
+def _summary(error: type[ServiceError]) -> str:
+    return (error.__doc__ or "").partition("\n")[0]
+
+
+def _documented_body(bodies: Mapping[str, tuple[type[msgspec.Struct], ...]] | None) -> RequestBody | None:
+    """Return the description of a body that a handler decodes itself.
+
+    Args:
+        bodies: alternative types for each media type; a media type without types is described as a string.
+    """
+    if bodies is None:
+        return None
+    content = {}
+    for media_type, kinds in bodies.items():
+        schemas: list[Any] = [_inline_schema(kind) for kind in kinds] or [{"type": "string"}]
+        schema = Schema()
+        _fill(schema, schemas[0] if len(schemas) == 1 else {"oneOf": schemas})
+        content[media_type] = OpenAPIMediaType(schema)
+    return RequestBody(content=content, required=True)
+
+
+def _inline_schema(kind: type[msgspec.Struct]) -> Any:
+    """Return the JSON Schema of a Struct without references."""
+    (reference,), components = msgspec.json.schema_components([kind], ref_template="{name}")
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return resolve(components[node["$ref"]])
+            return {key: resolve(value) for key, value in node.items()}
+        return [resolve(item) for item in node] if isinstance(node, list) else node
+
+    return resolve(reference)
+
+
+def _nested_structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """Yield the Structs that the fields of a Struct refer to directly."""
+    pending = list(get_type_hints(kind, include_extras=True).values())
+    while pending:
+        hint = pending.pop()
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            yield hint
+        pending.extend(get_args(hint))
+
+
+def _fill(schema: Schema, document: Mapping[str, Any]) -> None:
+    """Set the attributes of a schema object from JSON Schema; nested schemas stay dictionaries."""
+    aliases = schema.field_aliases()
+    for key, value in document.items():
+        setattr(schema, aliases.get(key, key), value)

@@ -1,1 +1,1 @@
-"""Health, metrics, logs and traces."""
+"""Logs, metrics, traces and health checks."""

@@ -1,4 +1,4 @@
-"""Memory of a worker, kept small where the C library is glibc; others have no such call, and no need of it."""
+"""Process memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import gc
 
 
 def trim_heap() -> None:
-    """Returns to the system what loading a model used and the old one held: some 100 MB that would be kept."""
+    """Return freed heap memory to the operating system.
+
+    glibc keeps about 100 MB after a model reload otherwise. Other C libraries have no `malloc_trim`; there this only
+    collects garbage.
+    """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

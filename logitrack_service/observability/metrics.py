@@ -1,8 +1,8 @@
-"""Prometheus metrics that are right with any number of workers.
+"""Prometheus metrics that are correct with any number of worker processes.
 
-uvicorn starts each worker as a child; children of one parent share a folder of memory-mapped counters
-(prometheus-client's multiprocess mode), so whichever worker answers `/metrics` answers for all. A process without
-siblings keeps its counters in memory. The choice must be made before prometheus-client is first imported.
+uvicorn starts each worker as a child process. Children of one parent share a directory of memory-mapped counters
+(prometheus-client's multiprocess mode), so the worker that answers `/metrics` reports all of them. A process without
+siblings keeps its counters in memory. prometheus-client reads the mode from the environment when it is first imported.
 """
 
 from __future__ import annotations
@@ -33,39 +33,48 @@ from prometheus_client import (  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead  # noqa: E402
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 requests = Counter(
-    "logitrack_http_requests_total", "Answers by method, route and status.", ["method", "route", "status"]
+    "logitrack_http_requests_total", "HTTP responses by method, route and status.", ["method", "route", "status"]
 )
 request_seconds = Histogram(
-    "logitrack_http_request_seconds", "Time to answer, by route.", ["method", "route"], buckets=_SECONDS
+    "logitrack_http_request_seconds",
+    "Time to respond, by method and route.",
+    ["method", "route"],
+    buckets=_BUCKETS_SECONDS,
 )
 prediction_seconds = Histogram(
-    "logitrack_prediction_seconds", "Time the model took, by kind of question.", ["kind"], buckets=_SECONDS
+    "logitrack_prediction_seconds",
+    "Duration of an inference call, by kind of request.",
+    ["kind"],
+    buckets=_BUCKETS_SECONDS,
 )
 prediction_rows = Histogram(
-    "logitrack_prediction_rows", "Trips asked about at once.", ["kind"], buckets=(1, 10, 100, 1_000, 10_000)
+    "logitrack_prediction_rows",
+    "Trips of an inference call, by kind of request.",
+    ["kind"],
+    buckets=(1, 10, 100, 1_000, 10_000),
 )
-model_serving = Gauge(
-    "logitrack_model_serving", "1 for the version that is served.", ["version"], multiprocess_mode="livemax"
-)
+model_serving = Gauge("logitrack_model_serving", "1 for the loaded version.", ["version"], multiprocess_mode="livemax")
 model_loaded_at = Gauge(
-    "logitrack_model_loaded_timestamp_seconds", "When the served version was loaded.", multiprocess_mode="livemin"
+    "logitrack_model_loaded_timestamp_seconds", "When the loaded version was loaded.", multiprocess_mode="livemin"
 )
 model_promoted_at = Gauge(
     "logitrack_model_promoted_timestamp_seconds",
-    "When the served version became champion: now minus this is its age.",
+    "When the loaded version became champion; the current time minus this is its age.",
     multiprocess_mode="livemin",
 )
 model_reload_failures = Counter("logitrack_model_reload_failures_total", "Champions that could not be loaded.")
 prediction_log_rows = Counter(
-    "logitrack_prediction_log_rows_total", "Predictions by what became of their log row.", ["outcome"]
+    "logitrack_prediction_log_rows_total",
+    "Log rows of predictions by outcome: stored, refused or dropped.",
+    ["outcome"],
 )
 prediction_log_waiting = Gauge(
-    "logitrack_prediction_log_waiting", "Predictions waiting to be stored.", multiprocess_mode="livesum"
+    "logitrack_prediction_log_waiting", "Predictions in the queue of the log.", multiprocess_mode="livesum"
 )
-outcomes = Counter("logitrack_outcomes_total", "Outcomes reported, by what became of them.", ["result"])
+outcomes = Counter("logitrack_outcomes_total", "Reported outcomes by result.", ["result"])
 pool_connections = Gauge(
     "logitrack_database_connections", "Database connections by state.", ["state"], multiprocess_mode="livesum"
 )
@@ -73,13 +82,13 @@ logins = Counter("logitrack_logins_total", "Logins by result.", ["result"])
 
 
 def exposition() -> bytes:
-    """Every metric in Prometheus' text format, of all workers together."""
+    """Return the metrics of all workers in the text format of Prometheus."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return generate_latest(REGISTRY)
-    for path in Path(folder).glob("gauge_live*_*.db"):  # a killed worker leaves its gauges behind
+    for path in Path(folder).glob("gauge_live*_*.db"):  # left behind by killed workers
         pid = int(path.stem.rsplit("_", 1)[1])
-        if not _alive(pid):
+        if not _is_alive(pid):
             mark_process_dead(pid)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
@@ -87,13 +96,17 @@ def exposition() -> bytes:
 
 
 def remove_stale_metric_dirs(home: Path) -> None:
-    """Removes the folders of services that no longer run."""
+    """Remove the metric directories of services that are no longer running.
+
+    Args:
+        home: the value of `LOGITRACK_HOME`.
+    """
     for folder in (home / "service" / "metrics").glob("*"):
-        if folder.name.isdecimal() and not _alive(int(folder.name)):
+        if folder.name.isdecimal() and not _is_alive(int(folder.name)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     with contextlib.suppress(PermissionError):
         try:
             os.kill(pid, 0)

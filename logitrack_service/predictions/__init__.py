@@ -1,1 +1,1 @@
-"""How long a ride will take, asked one by one, by the thousand, or as a matrix."""
+"""Trip-duration predictions: single, batch, matrix and departure times."""

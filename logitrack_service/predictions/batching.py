@@ -1,8 +1,7 @@
-"""Questions that arrive at the same moment, answered by one run of the model.
+"""Dynamic batching: concurrent single requests share one inference call.
 
-A run costs nearly the same for one ride as for ten. While the event loop was busy several requests may have come in;
-their handlers reach this place within two turns of the loop, and the turn after those answers them together. A question
-that comes alone waits for nobody but the loop's look at its sockets.
+One inference call costs nearly the same for one trip as for ten. The batch is flushed two event-loop iterations after
+its first request, so it contains the requests that arrived while the loop was busy; a lone request pays no timer delay.
 """
 
 from __future__ import annotations
@@ -12,51 +11,57 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from logitrack_service.predictions import scoring
-from logitrack_service.predictions.model_reloader import LoadedModel
+from logitrack_service.predictions.model_reloader import LoadedModel, ModelReloader
 from logitrack_service.predictions.prediction_log import PredictionLog
 from logitrack_service.predictions.schemas import PredictionRequest, PredictionResponse
 
 
 @dataclass(frozen=True)
-class _Asked:
-    question: PredictionRequest
+class _PendingRequest:
+    request: PredictionRequest
     account_id: int
-    answer: asyncio.Future[PredictionResponse]
+    response: asyncio.Future[PredictionResponse]
 
 
 class DynamicBatcher:
-    """Single questions of one worker, on their way to the model and to the log."""
+    """Collects the single requests of one worker and predicts them together."""
 
-    def __init__(self, log: PredictionLog) -> None:
-        self._log = log
-        # By model as well: one that is swapped in meanwhile answers only what was asked after it.
-        self._waiting: defaultdict[tuple[LoadedModel, float], list[_Asked]] = defaultdict(list)
+    def __init__(self, model_reloader: ModelReloader, prediction_log: PredictionLog) -> None:
+        self._model_reloader = model_reloader
+        self._prediction_log = prediction_log
+        # Keyed by model: a request is answered by the model that was loaded when the request arrived.
+        self._pending: defaultdict[tuple[LoadedModel, float], list[_PendingRequest]] = defaultdict(list)
 
-    async def ask(self, serving: LoadedModel, question: PredictionRequest, account_id: int) -> PredictionResponse:
-        """The answer to a question; it is in the log's queue by then."""
+    async def submit(self, request: PredictionRequest, account_id: int) -> PredictionResponse:
+        """Return the prediction for a request; its log row is queued by then.
+
+        Raises:
+            UnavailableError: no model is loaded.
+        """
+        model = self._model_reloader.require_model()
         loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(loop.call_soon, self._answer_all)  # not in the next turn: in the one after it
-        asked = _Asked(question, account_id, loop.create_future())
-        self._waiting[serving, question.level].append(asked)
-        return await asked.answer
+        if not self._pending:
+            loop.call_soon(loop.call_soon, self._flush)  # two iterations from now
+        pending = _PendingRequest(request, account_id, loop.create_future())
+        self._pending[model, request.level].append(pending)
+        return await pending.response
 
-    def _answer_all(self) -> None:
-        waiting, self._waiting = self._waiting, defaultdict(list)
-        for (serving, level), group in waiting.items():
+    def _flush(self) -> None:
+        batches, self._pending = self._pending, defaultdict(list)
+        for (model, level), batch in batches.items():
             try:
-                answers, logged = scoring.predict_requests(
-                    serving,
-                    [asked.question for asked in group],
-                    [asked.account_id for asked in group],
+                responses, logged = scoring.predict_requests(
+                    model,
+                    [pending.request for pending in batch],
+                    [pending.account_id for pending in batch],
                     level=level,
                 )
-                self._log.add(logged)
-            except Exception as error:  # each request fails for itself, with what went wrong in the log
-                for asked in group:
-                    if not asked.answer.done():
-                        asked.answer.set_exception(error)
+                self._prediction_log.add(logged)
+            except Exception as error:  # every request of the batch fails and is logged as unhandled
+                for pending in batch:
+                    if not pending.response.done():
+                        pending.response.set_exception(error)
                 continue
-            for asked, answer in zip(group, answers, strict=True):
-                if not asked.answer.done():  # its client may have gone
-                    asked.answer.set_result(answer)
+            for pending, response in zip(batch, responses, strict=True):
+                if not pending.response.done():  # done if the client disconnected
+                    pending.response.set_result(response)

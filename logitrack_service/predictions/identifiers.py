@@ -1,4 +1,4 @@
-"""Prediction ids: UUIDs of version 7 (RFC 9562), made in the process, ordered by time, and too random to guess."""
+"""Prediction ids: UUIDs of version 7 (RFC 9562), ordered by time of creation."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import time
 from uuid import UUID
 
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-CLOCKS_DIFFER_MS = 60_000  # how far the clocks of two of our machines may be apart
+MAX_CLOCK_SKEW_MS = 60_000  # between the hosts that create and check ids
 
 
 def new_ids(count: int) -> list[str]:
-    """As many new ids as asked for."""
-    clock = f"{int(time.time() * 1000):012x}"
-    head = f"{clock[:8]}-{clock[8:]}-7"
-    noise = secrets.token_hex(10 * count)
+    """Return `count` new ids. They carry 74 random bits, so they cannot be guessed."""
+    milliseconds = f"{int(time.time() * 1000):012x}"
+    prefix = f"{milliseconds[:8]}-{milliseconds[8:]}-7"
+    random = secrets.token_hex(10 * count)
     return [
-        f"{head}{noise[at : at + 3]}-{_VARIANT[noise[at + 3]]}{noise[at + 4 : at + 7]}-{noise[at + 7 : at + 19]}"
+        f"{prefix}{random[at : at + 3]}-{_VARIANT[random[at + 3]]}{random[at + 4 : at + 7]}-{random[at + 7 : at + 19]}"
         for at in range(0, 20 * count, 20)
     ]
 
 
 def is_plausible_id(prediction_id: UUID) -> bool:
-    """Whether an id has the shape of ours and was not made in the future."""
-    made_at_ms = prediction_id.int >> 80
-    return prediction_id.version == 7 and made_at_ms <= time.time() * 1000 + CLOCKS_DIFFER_MS
+    """Return whether an id has version 7 and a time of creation that is not in the future."""
+    created_at_ms = prediction_id.int >> 80
+    return prediction_id.version == 7 and created_at_ms <= time.time() * 1000 + MAX_CLOCK_SKEW_MS

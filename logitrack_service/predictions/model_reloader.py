@@ -1,4 +1,4 @@
-"""The champion as this worker serves it: noticed within a second, tried before it is trusted, swapped in one step."""
+"""Hot reload of the champion: polled every second, verified before use, replaced in one assignment."""
 
 from __future__ import annotations
 
@@ -13,139 +13,151 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.eta.artifact.predictor import MANIFEST, ArtifactError, Predictor, sha256
 from logitrack_assets.eta.registry import Champion, ModelRegistry
-from logitrack_service.http.problems import problem
-from logitrack_service.observability import memory, metrics
+from logitrack_service.errors import UnavailableError
+from logitrack_service.observability import metrics
+from logitrack_service.observability.health import HealthCheck
+from logitrack_service.observability.memory import trim_heap
 from logitrack_service.predictions.promotions import record_promotions
 
 POLL_SECONDS = 1.0
-RETRY_SECONDS = 10.0  # a champion that did not load may have been a full disk
+RETRY_SECONDS = 10.0  # after a failed load: the cause may be temporary, for example a full disk
+NO_CHAMPION = "There is no champion yet: predictions are served once a model has been trained and promoted."
+NO_CHAMPION_RETRY_SECONDS = 5
 
 log = structlog.get_logger("logitrack.model")
 audit_log = structlog.get_logger("logitrack.audit")
 
+_FileState = tuple[int, int, int]  # inode, modification time in nanoseconds, size in bytes
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model that answers, and how it came to. One loaded again is another."""
+    """A model in memory. Compared by identity: the same version loaded twice is two models."""
 
-    artifact: Predictor
+    predictor: Predictor
     champion: Champion
     loaded_at: float  # Unix seconds
 
 
 class ModelReloader:
-    """Follows the champion pointer."""
+    """Keeps the champion of the registry loaded.
 
-    def __init__(self, folder: Path, database: AsyncEngine) -> None:
-        self._store = ModelRegistry(folder)
-        self._database = database
-        self._serving: LoadedModel | None = None
-        self._seen: tuple[int, int, int] | None = None
+    Attributes:
+        last_error: why the current champion is not loaded, one sentence; None if it is loaded.
+    """
+
+    def __init__(self, folder: Path, engine: AsyncEngine) -> None:
+        self.registry = ModelRegistry(folder)
+        self.last_error: str | None = None
+        self._engine = engine
+        self._model: LoadedModel | None = None
+        self._seen: _FileState | None = None
         self._retry_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
-        self.last_error: str | None = None
-        """Why the newest champion is not served, as a sentence; None when it is."""
-
-    @property
-    def store(self) -> ModelRegistry:
-        """The versions on disk."""
-        return self._store
 
     @property
     def current(self) -> LoadedModel | None:
-        """What is served, if anything."""
-        return self._serving
+        """The loaded model, if any."""
+        return self._model
 
-    def serving(self) -> LoadedModel:
-        """What is served.
+    def require_model(self) -> LoadedModel:
+        """Return the loaded model.
 
         Raises:
-            HTTPException: 503 while there is no champion.
+            UnavailableError: no model is loaded.
         """
-        if self._serving is None:
-            raise problem(
-                503,
-                self.last_error
-                or "There is no champion yet: once a model has been trained and promoted, this answers.",
-                headers={"Retry-After": "5"},
-            )
-        return self._serving
+        if self._model is None:
+            raise UnavailableError(self.last_error or NO_CHAMPION, retry_after_seconds=NO_CHAMPION_RETRY_SECONDS)
+        return self._model
+
+    def version(self) -> str | None:
+        """Return the version of the loaded model, None if no model is loaded."""
+        return self._model.champion.version if self._model else None
 
     async def start(self) -> None:
-        """Loads the champion, if there is one, and begins to watch."""
+        """Load the champion, if there is one, and start polling."""
         await self.poll()
         self._tasks = [
-            asyncio.create_task(self._watch(), name="champion"),
-            asyncio.create_task(self._write_down(), name="promotions"),
+            asyncio.create_task(self._poll_forever(), name="model-reloader"),
+            asyncio.create_task(self._record_promotions_forever(), name="promotions"),
         ]
 
     async def stop(self) -> None:
-        """Stops watching."""
+        """Stop polling."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def poll(self) -> None:
-        """Loads the champion if the pointer has changed, or if the last attempt failed a while ago."""
-        mark = self._mark()
-        if mark == self._seen and not (self.last_error and time.monotonic() >= self._retry_at):
+        """Load the champion if the pointer file has changed, or if a failed load is due for a retry."""
+        state = self._pointer_state()
+        if state == self._seen and not (self.last_error and time.monotonic() >= self._retry_at):
             return
         try:
             await asyncio.to_thread(self._load)
-            await asyncio.to_thread(memory.trim_heap)
-            self._seen, self.last_error = mark, None
-        except Exception as error:  # whatever is wrong with it, the old one goes on serving
-            self._seen, self._retry_at = mark, time.monotonic() + RETRY_SECONDS
+            await asyncio.to_thread(trim_heap)
+            self._seen, self.last_error = state, None
+        except Exception as error:  # the previous model stays loaded, whatever the cause
+            self._seen, self._retry_at = state, time.monotonic() + RETRY_SECONDS
             self.last_error = f"The champion cannot be loaded: {error}"
             metrics.model_reload_failures.inc()
-            log.error("model_not_loaded", reason=str(error), still_serving=self._version())
+            log.error("model_not_loaded", reason=str(error), loaded_version=self.version())
+
+    async def check_health(self) -> HealthCheck:
+        """Return whether a model is loaded and whether it is the champion."""
+        if self._model is None:
+            return HealthCheck("failed", self.last_error or NO_CHAMPION)
+        return HealthCheck("degraded", self.last_error) if self.last_error else HealthCheck("ok")
 
     def _load(self) -> None:
-        champion = self._store.champion()
+        champion = self.registry.champion()
         if champion is None:
-            return  # a pointer that vanished takes nothing away from who serves
-        before = self._serving
-        if before is not None and before.champion.version == champion.version:
-            artifact = before.artifact
-        else:
-            if sha256(self._store.path(champion.version) / MANIFEST) != champion.manifest_sha256:
-                raise ArtifactError(f"the manifest of {champion.version} is not the one that was promoted")
-            artifact = self._store.load(champion.version)
-        self._serving = LoadedModel(artifact, champion, time.time())
-        if before is not None:
-            metrics.model_serving.labels(before.champion.version).set(0)
+            return  # a deleted pointer leaves the loaded model in place
+        previous = self._model
+        self._model = LoadedModel(self._load_predictor(champion), champion, time.time())
+        if previous is not None:
+            metrics.model_serving.labels(previous.champion.version).set(0)
         metrics.model_serving.labels(champion.version).set(1)
         metrics.model_loaded_at.set(time.time())
         metrics.model_promoted_at.set(champion.promoted_at.timestamp())
-        log.info("model_serving", version=champion.version, before=before.champion.version if before else None)
-        if before is not None:
+        log.info("model_serving", version=champion.version, before=previous.champion.version if previous else None)
+        if previous is not None:
             audit_log.info("model_promoted", version=champion.version, by=champion.by, reason=champion.reason)
 
-    async def _watch(self) -> None:
+    def _load_predictor(self, champion: Champion) -> Predictor:
+        """Return the predictor of a champion; a version that is loaded already is reused.
+
+        Raises:
+            ArtifactError: the artifact is invalid or differs from the promoted one.
+        """
+        if self._model is not None and self._model.champion.version == champion.version:
+            return self._model.predictor
+        if sha256(self.registry.path(champion.version) / MANIFEST) != champion.manifest_sha256:
+            raise ArtifactError(f"the manifest of {champion.version} is not the one that was promoted")
+        return self.registry.load(champion.version)
+
+    async def _poll_forever(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             await self.poll()
 
-    async def _write_down(self) -> None:
-        """Keeps the audit table abreast of the history, beside the watch: a database that is away holds nobody up."""
-        written: tuple[int, int, int] | None = None
+    async def _record_promotions_forever(self) -> None:
+        """Copy the promotion history to the audit table, in a task of its own: an outage must not delay reloads."""
+        recorded: _FileState | None = None
         while True:
-            mark = self._mark()
-            if mark != written:
+            state = self._pointer_state()
+            if state != recorded:
                 try:
-                    await record_promotions(self._database, self._store.history())
-                    written = mark
+                    await record_promotions(self._engine, self.registry.history())
+                    recorded = state
                 except (SQLAlchemyError, OSError) as error:
-                    log.warning("promotions_not_written_down", reason=type(error).__name__)
+                    log.warning("promotions_not_recorded", reason=type(error).__name__)
                     await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(POLL_SECONDS)
 
-    def _mark(self) -> tuple[int, int, int] | None:
+    def _pointer_state(self) -> _FileState | None:
         try:
-            stat = self._store.champion_file.stat()
+            stat = self.registry.champion_file.stat()
         except OSError:
             return None
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-    def _version(self) -> str | None:
-        return self._serving.champion.version if self._serving else None

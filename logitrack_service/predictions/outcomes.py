@@ -1,4 +1,4 @@
-"""Outcomes: how long predicted rides really took. Durable before the answer, and the same however often they come."""
+"""Outcomes: reported durations of predicted trips. Recording is durable and idempotent."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from logitrack_service.http.problems import FieldProblem, problem
+from logitrack_service.errors import FieldError, InvalidFieldsError
 from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import is_plausible_id
 from logitrack_service.predictions.schemas import OutcomeReport, OutcomeResponse
 
-# One statement for any number of rows. The first report of an outcome stands; what comes later is compared with it.
+MAX_REPORTED_ERRORS = 100
+
+# One statement for any number of rows. The first report of an outcome is kept; later ones are compared with it.
 _RECORD = text(
     """
     with reported as (
@@ -33,46 +35,46 @@ _RECORD = text(
 )
 
 
-async def record_outcomes(
-    database: AsyncEngine, reports: Sequence[OutcomeReport], *, account_id: int
-) -> OutcomeResponse:
-    """Stores outcomes of an account's predictions.
+async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport], *, account_id: int) -> OutcomeResponse:
+    """Store outcomes of an account's predictions; the transaction is committed on return.
 
     Raises:
-        HTTPException: 422 for ids that cannot be ours, or one id twice with different durations.
+        InvalidFieldsError: an id is not a prediction id, or one id is reported twice with different durations.
     """
-    minutes = _by_id(reports)
-    async with database.begin() as connection:
-        rows = (
-            await connection.execute(
-                _RECORD, {"ids": list(minutes), "minutes": list(minutes.values()), "account": account_id}
-            )
-        ).all()
+    minutes = _minutes_by_id(reports)
+    async with engine.begin() as connection:
+        result = await connection.execute(
+            _RECORD, {"ids": list(minutes), "minutes": list(minutes.values()), "account": account_id}
+        )
+        rows = result.all()
     recorded = sum(row.is_new for row in rows)
     conflicting = [row.prediction_id for row in rows if row.conflicts and not row.is_new]
-    answer = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting)
-    for result, count in (
-        ("recorded", answer.recorded),
-        ("already_known", answer.already_known),
-        ("conflicting", len(conflicting)),
-    ):
-        metrics.outcomes.labels(result).inc(count)
-    return answer
+    response = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting)
+    metrics.outcomes.labels("recorded").inc(response.recorded)
+    metrics.outcomes.labels("already_known").inc(response.already_known)
+    metrics.outcomes.labels("conflicting").inc(len(conflicting))
+    return response
 
 
-def _by_id(reports: Sequence[OutcomeReport]) -> dict[str, float]:
-    wrong: list[FieldProblem] = []
+def _minutes_by_id(reports: Sequence[OutcomeReport]) -> dict[str, float]:
+    errors: list[FieldError] = []
     minutes: dict[str, float] = {}
     for row, report in enumerate(reports):
-        where = f"outcomes[{row}].prediction_id" if len(reports) > 1 else "prediction_id"
-        try:
-            known = UUID(report.prediction_id)
-        except ValueError:
-            known = None
-        if known is None or not is_plausible_id(known):
-            wrong.append(FieldProblem(where, "This is not the id of a prediction."))
-        elif minutes.setdefault(str(known), report.duration_minutes) != report.duration_minutes:
-            wrong.append(FieldProblem(where, "This prediction is reported twice with different durations."))
-    if wrong:
-        raise problem(422, "Some values are not valid.", errors=wrong[:100])
+        field = f"outcomes[{row}].prediction_id" if len(reports) > 1 else "prediction_id"
+        prediction_id = _parse_id(report.prediction_id)
+        if prediction_id is None:
+            errors.append(FieldError(field, "This is not the id of a prediction."))
+        elif minutes.setdefault(prediction_id, report.duration_minutes) != report.duration_minutes:
+            errors.append(FieldError(field, "This prediction is reported twice with different durations."))
+    if errors:
+        raise InvalidFieldsError(errors[:MAX_REPORTED_ERRORS])
     return minutes
+
+
+def _parse_id(text_id: str) -> str | None:
+    """Return an id in canonical form, None if this service cannot have created it."""
+    try:
+        prediction_id = UUID(text_id)
+    except ValueError:
+        return None
+    return str(prediction_id) if is_plausible_id(prediction_id) else None

@@ -1,8 +1,7 @@
-"""The log of predictions: stored in the background, bounded, and honest about what it could not store.
+"""Background log of predictions.
 
-A request puts its rows in a queue and goes on. A thread of its own writes them with COPY, so that neither a slow nor an
-absent PostgreSQL ever holds up an answer. While PostgreSQL is away rows wait; when the queue is full the newest are
-dropped and counted.
+Requests put their rows in a bounded queue; a dedicated thread writes them to PostgreSQL with COPY. An outage therefore
+never delays a response: rows stay queued meanwhile, and when the queue is full new rows are dropped and counted.
 """
 
 from __future__ import annotations
@@ -21,11 +20,12 @@ from logitrack_assets.eta.artifact.predictor import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_service.observability import metrics
 
-MAX_WAITING = 200_000  # rows; some 40 MB
-PAUSE_SECONDS = 0.25  # between two writes
+MAX_QUEUED_ROWS = 200_000  # about 40 MB
+WRITE_INTERVAL_SECONDS = 0.25
 MAX_COPY_ROWS = 20_000
 MAX_RENDERED_ROWS = 50
-FLUSH_SECONDS = 5.0  # for the last rows at shutdown
+FLUSH_TIMEOUT_SECONDS = 5.0  # at shutdown
+JOIN_TIMEOUT_SECONDS = 10.0
 
 COLUMNS = (
     "prediction_id, at, account_id, model_version, fleet, pickup_zone, dropoff_zone, pickup_at,"
@@ -37,21 +37,22 @@ log = structlog.get_logger("logitrack.predictions")
 
 @dataclass(frozen=True)
 class LoggedPredictions:
-    """Predictions made at once: features, answers, version."""
+    """Predictions of one inference call: inputs, outputs and the model version."""
 
     ids: list[str]
     account_ids: Sequence[int]
     model_version: str
     trips: TripBatch
-    answers: PredictionBatch
+    predictions: PredictionBatch
     level: float
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self.ids)
 
     def lines(self) -> Iterator[str]:
-        """The rows in COPY's text format."""
+        """Yield the rows in the text format of COPY, in the order of `COLUMNS`."""
         at_text = self.at.isoformat()
         columns = zip(
             self.ids,
@@ -61,15 +62,15 @@ class LoggedPredictions:
             self.trips.dropoff_zone.tolist(),
             self.trips.pickup_at.astype(str).tolist(),
             self.trips.distance_miles.tolist(),
-            self.answers.minutes.tolist(),
-            self.answers.low.tolist(),
-            self.answers.high.tolist(),
-            self.answers.support.tolist(),
-            self.answers.extrapolating.tolist(),
+            self.predictions.minutes.tolist(),
+            self.predictions.low.tolist(),
+            self.predictions.high.tolist(),
+            self.predictions.support.tolist(),
+            self.predictions.extrapolating.tolist(),
             strict=True,
         )
         for id_, account, fleet, pickup, dropoff, at, miles, minutes, low, high, support, extrapolating in columns:
-            distance = "\\N" if miles != miles else miles
+            distance = "\\N" if miles != miles else miles  # NaN
             yield (
                 f"{id_}\t{at_text}\t{account}\t{self.model_version}\t{FLEETS[fleet]}\t{pickup}\t{dropoff}\t{at}\t{distance}\t"
                 f"{minutes}\t{low}\t{high}\t{self.level}\t{support}\t{'t' if extrapolating else 'f'}\n"
@@ -77,8 +78,8 @@ class LoggedPredictions:
 
 
 @dataclass(frozen=True)
-class _Rendered:
-    """A few predictions, written out at once: their arrays would take ten times the memory while they wait."""
+class _RenderedRows:
+    """A few rows as COPY text: while they are queued, their arrays would take ten times the memory."""
 
     text: str
     rows: int
@@ -91,12 +92,12 @@ class _Rendered:
 
 
 class PredictionLog:
-    """The queue and its writer."""
+    """The queue and its writer thread."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._queue: deque[LoggedPredictions | _Rendered] = deque()
-        self._rows = 0  # waiting; changed under the lock
+        self._queue: deque[LoggedPredictions | _RenderedRows] = deque()
+        self._queued_rows = 0  # written under the lock only
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -104,82 +105,91 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._write_forever, name="prediction-log", daemon=True)
 
     @property
-    def waiting(self) -> int:
-        """Rows that are not stored yet."""
-        return self._rows
+    def queued_rows(self) -> int:
+        """Number of rows that are not stored yet."""
+        return self._queued_rows
 
     def start(self) -> None:
-        """Starts the writer."""
+        """Start the writer thread."""
         self._thread.start()
 
     def add(self, predictions: LoggedPredictions) -> None:
-        """Queues rows; never waits. What does not fit is dropped and counted."""
-        entry: LoggedPredictions | _Rendered = predictions
+        """Queue rows without blocking; rows that exceed `MAX_QUEUED_ROWS` are dropped and counted."""
+        entry: LoggedPredictions | _RenderedRows = predictions
         if len(predictions) <= MAX_RENDERED_ROWS:
-            entry = _Rendered("".join(predictions.lines()), len(predictions))
+            entry = _RenderedRows("".join(predictions.lines()), len(predictions))
         with self._lock:
-            fits = self._rows + len(predictions) <= MAX_WAITING
+            fits = self._queued_rows + len(predictions) <= MAX_QUEUED_ROWS
             if fits:
                 self._queue.append(entry)
-                self._rows += len(predictions)
+                self._queued_rows += len(predictions)
         if fits:
-            metrics.prediction_log_waiting.set(self._rows)
+            metrics.prediction_log_waiting.set(self._queued_rows)
         else:
             metrics.prediction_log_rows.labels("dropped").inc(len(predictions))
 
     def stop(self) -> None:
-        """Stores what is left, within a few seconds, and says what could not be stored."""
+        """Store the queued rows within `FLUSH_TIMEOUT_SECONDS`; log and count those that could not be stored."""
         self._stopping = True
         self._wake.set()
-        self._thread.join(FLUSH_SECONDS + 5)
-        if self._rows:
-            metrics.prediction_log_rows.labels("dropped").inc(self._rows)
-            log.error("predictions_not_logged", rows=self._rows)
+        self._thread.join(JOIN_TIMEOUT_SECONDS)
+        if self._queued_rows:
+            metrics.prediction_log_rows.labels("dropped").inc(self._queued_rows)
+            log.error("predictions_not_logged", rows=self._queued_rows)
 
     def _write_forever(self) -> None:
         deadline: float | None = None
         while True:
-            self._wake.wait(PAUSE_SECONDS)
+            self._wake.wait(WRITE_INTERVAL_SECONDS)
             if self._stopping and deadline is None:
-                deadline = time.monotonic() + FLUSH_SECONDS
-            while self._queue and self._write_some():
+                deadline = time.monotonic() + FLUSH_TIMEOUT_SECONDS
+            while self._queue and self._write_batch():
                 pass
             if deadline is not None:
                 if not self._queue or time.monotonic() > deadline:
                     break
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(WRITE_INTERVAL_SECONDS)
         if self._connection is not None:
             self._connection.close()
 
-    def _write_some(self) -> bool:
-        """Writes the oldest rows; False when it is better to wait a while."""
-        batch: list[LoggedPredictions | _Rendered] = []
-        rows = 0
-        for predictions in list(self._queue):
-            if batch and rows + len(predictions) > MAX_COPY_ROWS:
-                break
-            batch.append(predictions)
-            rows += len(predictions)
+    def _write_batch(self) -> bool:
+        """Write the oldest rows.
+
+        Returns:
+            False if PostgreSQL is unreachable, so the next attempt should wait.
+        """
+        batch, rows = self._next_batch()
         try:
             self._store(batch)
-            stored = "stored"
+            outcome = "stored"
         except psycopg.OperationalError as error:
-            log.warning("predictions_wait", rows=self._rows, error=type(error).__name__)
-            self._forget_connection()
+            log.warning("predictions_waiting", rows=self._queued_rows, error=type(error).__name__)
+            self._close_connection()
             return False
-        except psycopg.Error as error:  # a row that PostgreSQL will never take must not hold up the others
+        except psycopg.Error as error:  # PostgreSQL rejects these rows for good; they must not block the others
             log.error("predictions_refused", rows=rows, error=str(error).splitlines()[0])
-            self._forget_connection()
-            stored = "refused"
+            self._close_connection()
+            outcome = "refused"
         with self._lock:
             for _ in batch:
                 self._queue.popleft()
-            self._rows -= rows
-        metrics.prediction_log_rows.labels(stored).inc(rows)
-        metrics.prediction_log_waiting.set(self._rows)
+            self._queued_rows -= rows
+        metrics.prediction_log_rows.labels(outcome).inc(rows)
+        metrics.prediction_log_waiting.set(self._queued_rows)
         return True
 
-    def _store(self, batch: list[LoggedPredictions | _Rendered]) -> None:
+    def _next_batch(self) -> tuple[list[LoggedPredictions | _RenderedRows], int]:
+        """Return the oldest entries, at most `MAX_COPY_ROWS` rows unless one entry is larger, and their row count."""
+        batch: list[LoggedPredictions | _RenderedRows] = []
+        rows = 0
+        for entry in list(self._queue):
+            if batch and rows + len(entry) > MAX_COPY_ROWS:
+                break
+            batch.append(entry)
+            rows += len(entry)
+        return batch, rows
+
+    def _store(self, batch: list[LoggedPredictions | _RenderedRows]) -> None:
         if self._connection is None:
             self._connection = psycopg.connect(
                 self._dsn,
@@ -187,25 +197,26 @@ class PredictionLog:
                 application_name="logitrack-predictions",
                 options="-c statement_timeout=20s",
             )
+        connection = self._connection
         try:
-            self._copy(f"service.predictions ({COLUMNS})", batch)
+            _copy(connection, f"service.predictions ({COLUMNS})", batch)
         except psycopg.errors.UniqueViolation:
-            # The last write was stored though its answer got lost: what is new goes in, what is known is left out.
-            self._connection.rollback()
-            self._connection.execute("create temporary table again (like service.predictions) on commit drop")
-            self._copy(f"again ({COLUMNS})", batch)
-            self._connection.execute(
-                f"insert into service.predictions ({COLUMNS}) select {COLUMNS} from again on conflict do nothing"
+            # The previous attempt was committed but its confirmation was lost: insert the missing rows only.
+            connection.rollback()
+            connection.execute("create temporary table retried (like service.predictions) on commit drop")
+            _copy(connection, f"retried ({COLUMNS})", batch)
+            connection.execute(
+                f"insert into service.predictions ({COLUMNS}) select {COLUMNS} from retried on conflict do nothing"
             )
-        self._connection.commit()
+        connection.commit()
 
-    def _copy(self, target: str, batch: list[LoggedPredictions | _Rendered]) -> None:
-        assert self._connection is not None
-        with self._connection.cursor() as cursor, cursor.copy(f"copy {target} from stdin") as copy:
-            for predictions in batch:
-                copy.write("".join(predictions.lines()))
-
-    def _forget_connection(self) -> None:
+    def _close_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _copy(connection: psycopg.Connection, target: str, batch: list[LoggedPredictions | _RenderedRows]) -> None:
+    with connection.cursor() as cursor, cursor.copy(f"copy {target} from stdin") as copy:
+        for entry in batch:
+            copy.write("".join(entry.lines()))

@@ -1,7 +1,7 @@
-"""Promotions and rollbacks in the audit table, by whichever command or asset they were made.
+"""Copy of the promotion history in the audit table.
 
-The files of the store say who is champion, and so does nobody else; here they are only written down. Each promotion is
-one row, whoever saw it first, and those from before the service ran are written down when it starts.
+The registry's files are the source of truth; the audit table records every promotion and rollback once, including those
+made before the service ran.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.eta.registry import Champion
 
-NEWEST = 100  # of a history that may be longer than audit events are kept
+MAX_RECORDED = 100  # newest promotions; the history may reach further back than the retention of audit events
 
 _INSERT = text(
     "insert into service.audit_events (at, event, detail) values (:at, 'model_promoted', cast(:detail as jsonb))"
@@ -22,11 +22,15 @@ _INSERT = text(
 )
 
 
-async def record_promotions(database: AsyncEngine, history: Sequence[Champion]) -> None:
-    """Adds the champions, oldest first, that are not in the audit table yet.
+async def record_promotions(engine: AsyncEngine, history: Sequence[Champion]) -> None:
+    """Insert the promotions that the audit table does not contain yet.
+
+    Args:
+        engine: engine of the service's database.
+        history: champions, oldest first.
 
     Raises:
-        SQLAlchemyError: the database did not take them.
+        SQLAlchemyError: the insert failed.
     """
     rows = [
         {
@@ -41,8 +45,8 @@ async def record_promotions(database: AsyncEngine, history: Sequence[Champion]) 
                 }
             ).decode(),
         }
-        for champion in history[-NEWEST:]
+        for champion in history[-MAX_RECORDED:]
     ]
     if rows:
-        async with database.begin() as connection:
+        async with engine.begin() as connection:
             await connection.execute(_INSERT, rows)

@@ -1,4 +1,4 @@
-"""/predict and its kin, /outcomes, /model."""
+"""/predict, /predict/…, /outcomes, /model and /models."""
 
 from __future__ import annotations
 
@@ -8,26 +8,34 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import FromQuery, JSONBody, QueryParameter, RawBody
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL
 from logitrack_assets.nyc_calendar import from_wall_clock
+from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.dependencies import service_of
+from logitrack_service.errors import ConflictError, FieldError, InvalidFieldsError, UnavailableError
 from logitrack_service.http.decoding import decode
-from logitrack_service.http.problems import FieldProblem, problem
+from logitrack_service.http.openapi import JSON, problem_responses
 from logitrack_service.predictions import scoring
+from logitrack_service.predictions.batching import DynamicBatcher
+from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.outcomes import record_outcomes
+from logitrack_service.predictions.prediction_log import PredictionLog
 from logitrack_service.predictions.schemas import (
-    BATCH_ROWS,
-    DEFAULT_LEVEL,
-    FIRST_YEAR,
-    LAST_YEAR,
+    MAX_BATCH_TRIPS,
+    MAX_DISTANCE_MILES,
     BatchRequest,
     BatchResponse,
     DeparturesResponse,
-    Fleet,
+    FleetName,
     MatrixRequest,
     MatrixResponse,
+    ModelHistoryResponse,
+    ModelResponse,
     OutcomeBatch,
     OutcomeReport,
     OutcomeResponse,
@@ -35,163 +43,216 @@ from logitrack_service.predictions.schemas import (
     PredictionResponse,
     RawBatchRequest,
     Trip,
+    out_of_calendar,
 )
 
 NDJSON = "application/x-ndjson"
-SMALL = 16_384  # bytes
-LARGE = 4_000_000  # 10,000 rides of 400 bytes
-THREAD_OFFLOAD_ROWS = 200  # rows from which on a batch would hold up the others' answers
+MAX_SMALL_BODY_BYTES = 16_384
+MAX_LARGE_BODY_BYTES = 4_000_000  # 10,000 trips of 400 bytes
+MIN_THREAD_ROWS = 200  # larger batches run in a thread: they would block the event loop for milliseconds
+
+MIDTOWN_TO_JFK = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:00"}
+EXAMPLE_OUTCOME = {"prediction_id": "0190a2f4-5c3e-7b1d-8a2f-3c4d5e6f7a8b", "duration_minutes": 47.5}
+
+PickupZoneParameter = Annotated[
+    int,
+    QueryParameter(ge=FIRST_ZONE, le=LAST_ZONE, description="TLC taxi zone.", examples=[Example(value=161)]),
+]
+DropoffZoneParameter = Annotated[
+    int,
+    QueryParameter(ge=FIRST_ZONE, le=LAST_ZONE, description="TLC taxi zone.", examples=[Example(value=132)]),
+]
 
 
 @post(
     "/predict",
     status_code=200,
-    request_max_body_size=SMALL,
-    summary="How long will this ride take?",
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
+    request_example={**MIDTOWN_TO_JFK, "level": DEFAULT_LEVEL},
+    responses=problem_responses(UnavailableError),
+    summary="Predict the duration of a trip",
     tags=["predictions"],
 )
-async def predict(request: Request[Identity, Any, Any], data: JSONBody[PredictionRequest]) -> PredictionResponse:
-    """Answers with the expected duration, an interval, and what both rest on."""
-    service = service_of(request)
-    return await service.batcher.ask(service.champion.serving(), data, request.user.account_id)
+async def predict_trip(
+    request: Request[Identity, Any, Any], data: JSONBody[PredictionRequest], batcher: NamedDependency[DynamicBatcher]
+) -> PredictionResponse:
+    """Return the estimated duration, a prediction interval and what they are based on."""
+    return await batcher.submit(data, request.user.account_id)
 
 
 @post(
     "/predict/batch",
     status_code=200,
-    request_max_body_size=LARGE,
-    body_schemas=(BatchRequest,),
-    summary="Up to 10,000 rides at once",
+    request_max_body_size=MAX_LARGE_BODY_BYTES,
+    request_bodies={JSON: (BatchRequest,), NDJSON: ()},
+    request_example={"trips": [MIDTOWN_TO_JFK, {**MIDTOWN_TO_JFK, "distance_miles": 17.5}]},
+    responses=problem_responses(UnavailableError),
+    summary="Predict up to 10,000 trips",
     tags=["predictions"],
 )
-async def predict_batch(request: Request[Identity, Any, Any], body: RawBody) -> BatchResponse:
-    """Answers each ride by itself: one that is wrong gets its own errors, the others their answers.
+async def predict_batch(
+    request: Request[Identity, Any, Any],
+    body: RawBody,
+    model_reloader: NamedDependency[ModelReloader],
+    prediction_log: NamedDependency[PredictionLog],
+) -> BatchResponse:
+    """Return one result for each trip, in the same order; an invalid trip gets an error of its own.
 
-    As JSON `{"trips": [...]}`, or as NDJSON (`application/x-ndjson`) with a ride on each line.
+    Send JSON `{"trips": [...]}`, or NDJSON (`application/x-ndjson`) with one trip per line.
     """
-    service = service_of(request)
-    serving = service.champion.serving()
-    if request.content_type[0] == NDJSON:
-        rows: list[Any] = [line for line in body.split(b"\n") if line.strip()]
-        level = DEFAULT_LEVEL
-        if not 1 <= len(rows) <= BATCH_ROWS:
-            raise problem(422, f"A batch has 1 to {BATCH_ROWS:,} rides; this one has {len(rows):,}.")
-    else:
-        batch = decode(body, RawBatchRequest)
-        rows, level = batch.trips, batch.level
+    model = model_reloader.require_model()
+    rows, level = _read_batch(request.content_type[0], body)
+    account_id = request.user.account_id
 
-    def work() -> tuple[BatchResponse, Any]:
-        return scoring.predict_batch_rows(serving, rows, level=level, account_id=request.user.account_id)
+    def predict() -> tuple[BatchResponse, Any]:
+        return scoring.predict_batch_rows(model, rows, level=level, account_id=account_id)
 
-    answer, logged = await asyncio.to_thread(work) if len(rows) > THREAD_OFFLOAD_ROWS else work()
+    response, logged = await asyncio.to_thread(predict) if len(rows) > MIN_THREAD_ROWS else predict()
     if logged is not None:
-        service.prediction_log.add(logged)
-    return answer
+        prediction_log.add(logged)
+    return response
+
+
+def _read_batch(content_type: str, body: bytes) -> tuple[list[Any], float]:
+    """Return the undecoded rows of a batch and its interval level."""
+    if content_type != NDJSON:
+        batch = decode(body, RawBatchRequest)
+        return batch.trips, batch.level
+    rows = [line for line in body.split(b"\n") if line.strip()]
+    if not 1 <= len(rows) <= MAX_BATCH_TRIPS:
+        raise InvalidFieldsError([], f"A batch contains 1 to {MAX_BATCH_TRIPS:,} trips; this one has {len(rows):,}.")
+    return rows, DEFAULT_LEVEL
 
 
 @post(
-    "/predict/matrix", status_code=200, request_max_body_size=SMALL, summary="Every pair of zones", tags=["predictions"]
+    "/predict/matrix",
+    status_code=200,
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
+    request_example={
+        "pickup_zones": [161, 162],
+        "dropoff_zones": [132, 138],
+        "pickup_at": MIDTOWN_TO_JFK["pickup_at"],
+    },
+    responses=problem_responses(UnavailableError),
+    summary="Predict all pairs of zones",
+    tags=["predictions"],
 )
-async def predict_matrix(request: Request[Identity, Any, Any], data: JSONBody[MatrixRequest]) -> MatrixResponse:
-    """Durations between up to 100 pickup and 100 drop-off zones at one time. A matrix is not logged."""
-    serving = service_of(request).champion.serving()
-    if len(data.pickup_zones) * len(data.dropoff_zones) > THREAD_OFFLOAD_ROWS:
-        return await asyncio.to_thread(scoring.predict_matrix_pairs, serving, data)
-    return scoring.predict_matrix_pairs(serving, data)
+async def predict_matrix(
+    data: JSONBody[MatrixRequest], model_reloader: NamedDependency[ModelReloader]
+) -> MatrixResponse:
+    """Return predictions between up to 100 pickup and 100 drop-off zones at one time. They are not logged."""
+    model = model_reloader.require_model()
+    if len(data.pickup_zones) * len(data.dropoff_zones) > MIN_THREAD_ROWS:
+        return await asyncio.to_thread(scoring.predict_matrix_pairs, model, data)
+    return scoring.predict_matrix_pairs(model, data)
 
 
-@get("/predict/departures", summary="When to leave", tags=["predictions"])
-async def departures(
-    request: Request[Identity, Any, Any],
-    pickup_zone: Annotated[int, QueryParameter(ge=1, le=263)],
-    dropoff_zone: Annotated[int, QueryParameter(ge=1, le=263)],
+@get(
+    "/predict/departures",
+    responses=problem_responses(UnavailableError),
+    summary="Compare departure times",
+    tags=["predictions"],
+)
+async def compare_departures(
+    model_reloader: NamedDependency[ModelReloader],
+    pickup_zone: PickupZoneParameter,
+    dropoff_zone: DropoffZoneParameter,
     pickup_at: FromQuery[datetime | None] = None,
     hours: Annotated[int, QueryParameter(ge=1, le=24)] = 6,
     every_minutes: Annotated[int, QueryParameter(ge=5, le=60)] = 15,
     probability: Annotated[float, QueryParameter(ge=0.75, le=0.975)] = 0.9,
     arrive_by: FromQuery[datetime | None] = None,
-    distance_miles: Annotated[float | None, QueryParameter(gt=0, le=200)] = None,
-    fleet: FromQuery[Fleet] = "yellow",
+    distance_miles: Annotated[float | None, QueryParameter(gt=0, le=MAX_DISTANCE_MILES)] = None,
+    fleet: FromQuery[FleetName] = "yellow",
 ) -> DeparturesResponse:
-    """How the duration changes over the next hours; with `arrive_by`, the latest departure that is on time with the
-    wanted probability."""
+    """Return predictions for the departure times of the next hours.
+
+    With `arrive_by`, the response names the latest departure that arrives in time with the given probability.
+    """
     for name, moment in (("pickup_at", pickup_at), ("arrive_by", arrive_by)):
-        if moment is not None and not FIRST_YEAR <= moment.year <= LAST_YEAR:
-            wrong = FieldProblem(name, f"This lies outside the years {FIRST_YEAR} to {LAST_YEAR}.")
-            raise problem(422, "Some values are not valid.", errors=[wrong])
-    trip = Trip(pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet)
-    serving = service_of(request).champion.serving()
+        if moment is not None and (reason := out_of_calendar(moment)):
+            raise InvalidFieldsError([FieldError(name, f"This {reason}.")])
+    model = model_reloader.require_model()
     found = scoring.predict_departures(
-        serving,
-        trip,
+        model,
+        Trip(pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet),
         every_minutes=every_minutes,
         count=hours * 60 // every_minutes + 1,
         probability=probability,
     )
-    by = None
-    if arrive_by is not None:
-        by = arrive_by if arrive_by.tzinfo else from_wall_clock(arrive_by)
+    deadline = from_wall_clock(arrive_by) if arrive_by is not None and arrive_by.tzinfo is None else arrive_by
     return DeparturesResponse(
         departures=found,
         probability=probability,
-        leave_by=scoring.leave_by(found, by) if by else None,
-        arrive_by=by,
-        model_version=serving.champion.version,
+        leave_by=scoring.latest_departure(found, deadline) if deadline else None,
+        arrive_by=deadline,
+        model_version=model.champion.version,
     )
 
 
 @post(
     "/outcomes",
     status_code=200,
-    request_max_body_size=LARGE,
-    body_schemas=(OutcomeReport, OutcomeBatch),
-    summary="How long did it really take?",
+    request_max_body_size=MAX_LARGE_BODY_BYTES,
+    request_bodies={JSON: (OutcomeReport, OutcomeBatch)},
+    request_example=EXAMPLE_OUTCOME,
+    responses=problem_responses(ConflictError, UnavailableError),
+    summary="Report actual durations",
     tags=["predictions"],
 )
-async def outcomes(request: Request[Identity, Any, Any], body: RawBody) -> OutcomeResponse:
-    """Records real durations by prediction id; what was answered with 2xx is on disk. Reporting again changes nothing.
+async def report_outcomes(
+    request: Request[Identity, Any, Any], body: RawBody, engine: NamedDependency[AsyncEngine]
+) -> OutcomeResponse:
+    """Store actual durations by prediction id. A 2xx response means that they are committed; repeating is harmless.
 
-    Takes one outcome, or `{"outcomes": [...]}` with up to 10,000. The first report of an outcome stands: a different
-    one for the same id is named as conflicting, alone it is answered with 409.
+    Send one outcome, or `{"outcomes": [...]}` with up to 10,000. The first report of an outcome is kept. A later report
+    with another duration is listed as conflicting; as a single outcome it is rejected with 409.
     """
     single = not _has_outcomes(body)
     reports = [decode(body, OutcomeReport)] if single else decode(body, OutcomeBatch).outcomes
-    service = service_of(request)
-    answer = await record_outcomes(service.database, reports, account_id=request.user.account_id)
-    if single and answer.conflicting:
-        raise problem(409, "Another duration has been reported for this prediction before; the first one stands.")
-    return answer
+    response = await record_outcomes(engine, reports, account_id=request.user.account_id)
+    if single and response.conflicting:
+        raise ConflictError("Another duration has been reported for this prediction before; the first one is kept.")
+    return response
 
 
 def _has_outcomes(body: bytes) -> bool:
+    """Return whether a body is an object with the field `outcomes`; False for invalid JSON, which `decode` reports."""
     try:
         return "outcomes" in msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False  # decoding it properly says what is wrong
+        return False
 
 
-@get("/model", summary="The model that answers", tags=["model"])
-async def model(request: Request[Identity, Any, Any]) -> dict[str, Any]:
-    """The card of the champion: metrics, months, features, intervals."""
-    serving = service_of(request).champion.serving()
-    return {
-        "model_version": serving.champion.version,
-        "champion": serving.champion.model_dump(mode="json"),
-        "loaded_at": datetime.fromtimestamp(serving.loaded_at, UTC),
-        "card": serving.artifact.manifest.model_dump(mode="json"),
-    }
+@get("/model", responses=problem_responses(UnavailableError), summary="Get the loaded model", tags=["model"])
+async def get_model(model_reloader: NamedDependency[ModelReloader]) -> ModelResponse:
+    """Return the manifest of the loaded model: metrics, training months, features and intervals."""
+    model = model_reloader.require_model()
+    return ModelResponse(
+        model_version=model.champion.version,
+        champion=model.champion.model_dump(mode="json"),
+        loaded_at=datetime.fromtimestamp(model.loaded_at, UTC),
+        card=model.predictor.manifest.model_dump(mode="json"),
+    )
 
 
-@get("/models", summary="Champions, newest first", tags=["model"])
-async def models(request: Request[Identity, Any, Any]) -> dict[str, Any]:
-    """Every champion there was: who promoted it, when and why."""
-    watch = service_of(request).champion
-    history = await asyncio.to_thread(watch.store.history)
-    return {
-        "serving": watch.current.champion.version if watch.current else None,
-        "trouble": watch.last_error,
-        "history": [champion.model_dump(mode="json") for champion in reversed(history)],
-    }
+@get("/models", summary="List the promotions", tags=["model"])
+async def list_models(model_reloader: NamedDependency[ModelReloader]) -> ModelHistoryResponse:
+    """Return all promotions, newest first: which version, by whom, when and why."""
+    history = await asyncio.to_thread(model_reloader.registry.history)
+    return ModelHistoryResponse(
+        serving=model_reloader.version(),
+        trouble=model_reloader.last_error,
+        history=[champion.model_dump(mode="json") for champion in reversed(history)],
+    )
 
 
-routes = [predict, predict_batch, predict_matrix, departures, outcomes, model, models]
+routes = [
+    predict_trip,
+    predict_batch,
+    predict_matrix,
+    compare_departures,
+    report_outcomes,
+    get_model,
+    list_models,
+]

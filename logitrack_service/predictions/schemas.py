@@ -1,59 +1,73 @@
-"""What can be asked, and what is answered: the shapes of the prediction API, and nothing that computes."""
+"""Request and response schemas of the prediction API. Durations are in minutes, distances in miles."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from logitrack_service.http.problems import FieldProblem
+from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL, MAX_LEVEL, MIN_LEVEL
+from logitrack_assets.eta.features import FIRST_DAY, LAST_DAY
+from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
+from logitrack_service.errors import FieldError
 
-BATCH_ROWS = 10_000
-MATRIX_SIDE = 100
+MAX_BATCH_TRIPS = 10_000
+MAX_MATRIX_ZONES = 100  # for each side
+MAX_DISTANCE_MILES = 200
+MAX_OUTCOME_MINUTES = 1_440
+# A year less than the model's calendar: an offset may move the wall-clock time into the previous year.
+MIN_PICKUP_YEAR, MAX_PICKUP_YEAR = FIRST_DAY.item().year + 1, LAST_DAY.item().year
 
-Zone = Annotated[int, msgspec.Meta(ge=1, le=263, description="TLC taxi zone.")]
-Miles = Annotated[float, msgspec.Meta(gt=0, le=200, description="Planned distance in miles.")]
-Level = Annotated[
-    float, msgspec.Meta(ge=0.5, le=0.95, description="Probability that the interval holds the real time.")
+ZoneId = Annotated[int, msgspec.Meta(ge=FIRST_ZONE, le=LAST_ZONE, description="TLC taxi zone.")]
+DistanceMiles = Annotated[float, msgspec.Meta(gt=0, le=MAX_DISTANCE_MILES, description="Planned distance in miles.")]
+IntervalLevel = Annotated[
+    float,
+    msgspec.Meta(ge=MIN_LEVEL, le=MAX_LEVEL, description="Probability that the interval contains the actual duration."),
 ]
-Minutes = Annotated[float, msgspec.Meta(gt=0, le=1_440)]
-Fleet = Literal["yellow", "green"]
-
-DEFAULT_LEVEL = 0.8
-FIRST_YEAR, LAST_YEAR = 2010, 2041  # what the model's calendar covers, in any time zone
+OutcomeMinutes = Annotated[float, msgspec.Meta(gt=0, le=MAX_OUTCOME_MINUTES, description="Actual duration in minutes.")]
+FleetName = Literal["yellow", "green"]
 
 
-def _check_year(pickup_at: datetime | None) -> None:
-    if pickup_at is not None and not FIRST_YEAR <= pickup_at.year <= LAST_YEAR:
-        raise ValueError(f"pickup_at lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
+def out_of_calendar(moment: datetime) -> str | None:
+    """Return why a time lies outside the model's calendar, None if it lies within."""
+    if MIN_PICKUP_YEAR <= moment.year <= MAX_PICKUP_YEAR:
+        return None
+    return f"lies outside the years {MIN_PICKUP_YEAR} to {MAX_PICKUP_YEAR}"
+
+
+def _check_pickup_at(pickup_at: datetime | None) -> None:
+    """Raise ValueError if a pickup time lies outside the model's calendar."""
+    if pickup_at is not None and (reason := out_of_calendar(pickup_at)):
+        raise ValueError(f"pickup_at {reason}")
 
 
 class Trip(msgspec.Struct, forbid_unknown_fields=True):
-    """A ride that somebody thinks about.
+    """A planned trip.
 
-    `pickup_at` is ISO 8601: with an offset it is converted to New York, without one it is New York's wall clock; left
-    out, it is now.
+    `pickup_at` is ISO 8601. With an offset it is converted to New York time; without one it is New York wall-clock
+    time; omitted, it is the current time.
     """
 
-    pickup_zone: Zone
-    dropoff_zone: Zone
+    pickup_zone: ZoneId
+    dropoff_zone: ZoneId
     pickup_at: datetime | None = None
-    distance_miles: Miles | None = None
-    fleet: Fleet = "yellow"
+    distance_miles: DistanceMiles | None = None
+    fleet: FleetName = "yellow"
 
     def __post_init__(self) -> None:
-        _check_year(self.pickup_at)
+        """Validate the pickup time."""
+        _check_pickup_at(self.pickup_at)
 
 
 class PredictionRequest(Trip, forbid_unknown_fields=True):
-    """A ride, and how sure the interval shall be."""
+    """A planned trip and the level of the prediction interval."""
 
-    level: Level = DEFAULT_LEVEL
+    level: IntervalLevel = DEFAULT_LEVEL
 
 
 class Interval(msgspec.Struct):
-    """Where the real duration lies with probability `level`."""
+    """Prediction interval: the actual duration lies within it with probability `level`."""
 
     low_minutes: float
     high_minutes: float
@@ -61,7 +75,11 @@ class Interval(msgspec.Struct):
 
 
 class PredictionResponse(msgspec.Struct):
-    """An answer, with everything it rests on."""
+    """A prediction.
+
+    `support` is the number of training trips between the two zones; `extrapolating` is true if there are too few of
+    them, so that the prediction rests on other zone pairs.
+    """
 
     prediction_id: str
     estimated_duration_minutes: float
@@ -69,9 +87,7 @@ class PredictionResponse(msgspec.Struct):
     pickup_at: datetime
     arrival_at: datetime
     support: int
-    """How many trips stand behind this pair of zones."""
     extrapolating: bool
-    """Whether hardly any do."""
     distance_miles: float | None
     distance_source: str
     fleet: str
@@ -80,28 +96,28 @@ class PredictionResponse(msgspec.Struct):
 
 
 class BatchRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Up to 10,000 rides. A ride that is wrong gets its own error; the others get their answers."""
+    """Up to 10,000 trips. An invalid trip gets an error of its own and does not affect the others."""
 
-    trips: Annotated[list[Trip], msgspec.Meta(min_length=1, max_length=BATCH_ROWS)]
-    level: Level = DEFAULT_LEVEL
+    trips: Annotated[list[Trip], msgspec.Meta(min_length=1, max_length=MAX_BATCH_TRIPS)]
+    level: IntervalLevel = DEFAULT_LEVEL
 
 
 class RawBatchRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A batch before its rides have been looked at one by one."""
+    """A batch whose trips are not decoded yet."""
 
-    trips: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=BATCH_ROWS)]
-    level: Level = DEFAULT_LEVEL
+    trips: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=MAX_BATCH_TRIPS)]
+    level: IntervalLevel = DEFAULT_LEVEL
 
 
 class BatchItemError(msgspec.Struct):
-    """Why a ride of a batch has no answer."""
+    """Why a trip of a batch has no prediction."""
 
     detail: str
-    errors: list[FieldProblem]
+    errors: list[FieldError]
 
 
 class BatchItem(msgspec.Struct, omit_defaults=True):
-    """What became of a ride in a batch: an answer, or `error` alone."""
+    """Result for one trip of a batch: the fields of a prediction, or `error` alone."""
 
     prediction_id: str | None = None
     estimated_duration_minutes: float | None = None
@@ -114,7 +130,7 @@ class BatchItem(msgspec.Struct, omit_defaults=True):
 
 
 class BatchResponse(msgspec.Struct):
-    """Answers and errors in the order of the rides."""
+    """Results in the order of the trips."""
 
     results: list[BatchItem]
     model_version: str
@@ -125,20 +141,21 @@ class BatchResponse(msgspec.Struct):
 
 
 class MatrixRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Every pair of up to 100 pickup and 100 drop-off zones at one time."""
+    """All pairs of up to 100 pickup zones and 100 drop-off zones at one pickup time."""
 
-    pickup_zones: Annotated[list[Zone], msgspec.Meta(min_length=1, max_length=MATRIX_SIDE)]
-    dropoff_zones: Annotated[list[Zone], msgspec.Meta(min_length=1, max_length=MATRIX_SIDE)]
+    pickup_zones: Annotated[list[ZoneId], msgspec.Meta(min_length=1, max_length=MAX_MATRIX_ZONES)]
+    dropoff_zones: Annotated[list[ZoneId], msgspec.Meta(min_length=1, max_length=MAX_MATRIX_ZONES)]
     pickup_at: datetime | None = None
-    fleet: Fleet = "yellow"
-    level: Level = DEFAULT_LEVEL
+    fleet: FleetName = "yellow"
+    level: IntervalLevel = DEFAULT_LEVEL
 
     def __post_init__(self) -> None:
-        _check_year(self.pickup_at)
+        """Validate the pickup time."""
+        _check_pickup_at(self.pickup_at)
 
 
 class MatrixResponse(msgspec.Struct):
-    """A row for each pickup zone, a column for each drop-off zone; minutes."""
+    """Predictions with one row for each pickup zone and one column for each drop-off zone."""
 
     pickup_zones: list[int]
     dropoff_zones: list[int]
@@ -152,44 +169,66 @@ class MatrixResponse(msgspec.Struct):
 
 
 class Departure(msgspec.Struct):
-    """Leaving at this time."""
+    """Prediction for one departure time.
+
+    `on_time_duration_minutes` is the duration that is not exceeded with the requested probability; `arrival_by` is the
+    corresponding time of arrival.
+    """
 
     pickup_at: datetime
     estimated_duration_minutes: float
     on_time_duration_minutes: float
-    """Minutes that are enough with the wanted probability."""
     arrival_at: datetime
     arrival_by: datetime
-    """When one will have arrived with the wanted probability."""
 
 
 class DeparturesResponse(msgspec.Struct):
-    """How the duration changes over the next hours, and when to leave."""
+    """Predictions for the departure times of the next hours.
+
+    `leave_by` is the latest of these departures that arrives by `arrive_by` with the requested probability, null if
+    there is none.
+    """
 
     departures: list[Departure]
     probability: float
     leave_by: datetime | None
-    """The latest of these departures that arrives in time with the wanted probability; null if none does."""
     arrive_by: datetime | None
     model_version: str
 
 
 class OutcomeReport(msgspec.Struct, forbid_unknown_fields=True):
-    """How long a predicted ride really took."""
+    """The actual duration of a predicted trip."""
 
     prediction_id: str
-    duration_minutes: Minutes
+    duration_minutes: OutcomeMinutes
 
 
 class OutcomeBatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Several outcomes at once."""
+    """Up to 10,000 outcomes."""
 
-    outcomes: Annotated[list[OutcomeReport], msgspec.Meta(min_length=1, max_length=BATCH_ROWS)]
+    outcomes: Annotated[list[OutcomeReport], msgspec.Meta(min_length=1, max_length=MAX_BATCH_TRIPS)]
 
 
 class OutcomeResponse(msgspec.Struct):
-    """What became of the reports: stored now, known before with the same value, or in conflict with an earlier one."""
+    """Number of outcomes stored now and of those known before with the same value; ids of contradicting reports."""
 
     recorded: int
     already_known: int
     conflicting: list[str]
+
+
+class ModelResponse(msgspec.Struct):
+    """The loaded model: its promotion (`champion`) and its manifest (`card`)."""
+
+    model_version: str
+    champion: dict[str, Any]
+    loaded_at: datetime
+    card: dict[str, Any]
+
+
+class ModelHistoryResponse(msgspec.Struct):
+    """The loaded version, why a newer champion is not loaded (`trouble`), and all promotions, newest first."""
+
+    serving: str | None
+    trouble: str | None
+    history: list[dict[str, Any]]

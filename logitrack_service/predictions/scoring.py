@@ -1,4 +1,4 @@
-"""From questions to answers: plain functions around the one artifact."""
+"""Inference: functions that turn requests into responses with a loaded model."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact.predictor import PredictionBatch
+from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL, PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
+from logitrack_service.errors import INVALID_VALUES
 from logitrack_service.http.decoding import find_field_errors
 from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import new_ids
 from logitrack_service.predictions.model_reloader import LoadedModel
 from logitrack_service.predictions.prediction_log import LoggedPredictions
 from logitrack_service.predictions.schemas import (
-    DEFAULT_LEVEL,
     BatchItem,
     BatchItemError,
     BatchResponse,
@@ -37,209 +37,245 @@ from logitrack_service.predictions.schemas import (
 
 FLEET_CODES = {name: code for code, name in enumerate(FLEETS)}
 _NAN = float("nan")
+_TRIP_DECODER = msgspec.json.Decoder(Trip)
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A pickup as the point in time that it is and as New York's clocks show it."""
+class PickupTime:
+    """A pickup time in the representations that responses and the model need.
 
-    at: datetime
-    """With New York's offset."""
-    unix: int
-    """Seconds since 1970 in UTC."""
-    clock: int
-    """Seconds since 1970 as the clocks show them: what the model reads."""
+    Attributes:
+        local: the time with New York's offset.
+        unix_seconds: seconds since 1970 in UTC.
+        wall_clock_seconds: the wall-clock time read as seconds since 1970, the model's input.
+    """
+
+    local: datetime
+    unix_seconds: int
+    wall_clock_seconds: int
 
     def after(self, minutes: float) -> datetime:
-        """So many real minutes later, whatever the clocks do meanwhile."""
-        return datetime.fromtimestamp(self.unix + round(minutes * 60), NEW_YORK)
+        """Return the time `minutes` of elapsed time later, correct across clock changes."""
+        return datetime.fromtimestamp(self.unix_seconds + round(minutes * 60), NEW_YORK)
 
 
-def moment_of(pickup_at: datetime | None) -> Moment:
-    """The pickup that was asked about; None is now. Whole seconds."""
-    return _moment((datetime.now(UTC) if pickup_at is None else pickup_at).replace(microsecond=0))
+def resolve_pickup_time(pickup_at: datetime | None) -> PickupTime:
+    """Return the requested pickup time in whole seconds; None is the current time."""
+    return _resolve((datetime.now(UTC) if pickup_at is None else pickup_at).replace(microsecond=0))
 
 
-@lru_cache(maxsize=10_000)  # a batch, or what is asked in a second, is often about the same minutes
-def _moment(pickup_at: datetime) -> Moment:
-    # Equal datetimes are the same moment: one with an offset never equals one without.
+@lru_cache(maxsize=10_000)  # trips of one batch or one second mostly share their pickup times
+def _resolve(pickup_at: datetime) -> PickupTime:
+    # Safe as a cache key: a datetime with an offset never equals one without.
     wall_clock = to_wall_clock(pickup_at)
-    at = pickup_at.astimezone(NEW_YORK) if pickup_at.tzinfo else from_wall_clock(pickup_at)
-    return Moment(at, int(at.timestamp()), int(wall_clock.replace(tzinfo=UTC).timestamp()))
+    local = pickup_at.astimezone(NEW_YORK) if pickup_at.tzinfo else from_wall_clock(pickup_at)
+    return PickupTime(local, int(local.timestamp()), int(wall_clock.replace(tzinfo=UTC).timestamp()))
 
 
-def trips_of(rows: Sequence[Trip], moments: Sequence[Moment]) -> TripBatch:
-    """Rides as the model reads them; they have been checked by their types."""
+def build_trip_batch(trips: Sequence[Trip], pickup_times: Sequence[PickupTime]) -> TripBatch:
+    """Return validated trips as the arrays that the model takes."""
     return TripBatch(
-        pickup_zone=np.array([row.pickup_zone for row in rows], dtype=np.int16),
-        dropoff_zone=np.array([row.dropoff_zone for row in rows], dtype=np.int16),
-        pickup_at=np.array([moment.clock for moment in moments], dtype="datetime64[s]"),
+        pickup_zone=np.array([trip.pickup_zone for trip in trips], dtype=np.int16),
+        dropoff_zone=np.array([trip.dropoff_zone for trip in trips], dtype=np.int16),
+        pickup_at=np.array([pickup_time.wall_clock_seconds for pickup_time in pickup_times], dtype="datetime64[s]"),
         distance_miles=np.array(
-            [_NAN if row.distance_miles is None else row.distance_miles for row in rows], dtype=np.float32
+            [_NAN if trip.distance_miles is None else trip.distance_miles for trip in trips], dtype=np.float32
         ),
-        fleet=np.array([FLEET_CODES[row.fleet] for row in rows], dtype=np.int8),
+        fleet=np.array([FLEET_CODES[trip.fleet] for trip in trips], dtype=np.int8),
     )
 
 
-def predict(serving: LoadedModel, trips: TripBatch, *, level: float, kind: str) -> PredictionBatch:
-    """Runs the model and measures it."""
-    began = time.perf_counter()
-    answers = serving.artifact.predict(trips, level=level)
-    seconds, rows = _measured(kind)
-    seconds.observe(time.perf_counter() - began)
+def run_model(model: LoadedModel, trips: TripBatch, *, level: float, kind: str) -> PredictionBatch:
+    """Run the model and record the duration under the metrics label `kind`."""
+    started_at = time.perf_counter()
+    predictions = model.predictor.predict(trips, level=level)
+    seconds, rows = _inference_metrics(kind)
+    seconds.observe(time.perf_counter() - started_at)
     rows.observe(len(trips))
-    return answers
+    return predictions
 
 
 @cache
-def _measured(kind: str) -> tuple[metrics.Histogram, metrics.Histogram]:
+def _inference_metrics(kind: str) -> tuple[metrics.Histogram, metrics.Histogram]:
     return metrics.prediction_seconds.labels(kind), metrics.prediction_rows.labels(kind)
 
 
 def predict_requests(
-    serving: LoadedModel, questions: Sequence[PredictionRequest], account_ids: Sequence[int], *, level: float
+    model: LoadedModel, requests: Sequence[PredictionRequest], account_ids: Sequence[int], *, level: float
 ) -> tuple[list[PredictionResponse], LoggedPredictions]:
-    """The answers to questions of one level that were asked at once, and what is to be logged about them."""
-    moments = [moment_of(question.pickup_at) for question in questions]
-    trips = trips_of(questions, moments)
-    scored = predict(serving, trips, level=level, kind="single")
-    ids = new_ids(len(questions))
-    version, trained_through = serving.champion.version, serving.artifact.manifest.trained_through
-    answers = [
+    """Predict requests of one interval level in one inference call.
+
+    Args:
+        model: the loaded model.
+        requests: the requests; their own `level` is ignored.
+        account_ids: the account of each request.
+        level: the interval level of all requests.
+
+    Returns:
+        The responses in the order of the requests, and the rows to log.
+    """
+    pickup_times = [resolve_pickup_time(request.pickup_at) for request in requests]
+    trips = build_trip_batch(requests, pickup_times)
+    predictions = run_model(model, trips, level=level, kind="single")
+    ids = new_ids(len(requests))
+    version, trained_through = model.champion.version, model.predictor.manifest.trained_through
+    responses = [
         PredictionResponse(
             prediction_id=prediction_id,
             estimated_duration_minutes=minutes,
             interval=Interval(low, high, level),
-            pickup_at=moment.at,
-            arrival_at=moment.after(minutes),
+            pickup_at=pickup_time.local,
+            arrival_at=pickup_time.after(minutes),
             support=support,
             extrapolating=extrapolating,
             distance_miles=miles if source == "given" else None,
             distance_source=source,
-            fleet=question.fleet,
+            fleet=request.fleet,
             model_version=version,
             trained_through=trained_through,
         )
-        for question, moment, prediction_id, (minutes, low, high, miles, support, extrapolating), source in zip(
-            questions, moments, ids, _rows(scored), scored.distance_source, strict=True
+        for request, pickup_time, prediction_id, (minutes, low, high, miles, support, extrapolating), source in zip(
+            requests, pickup_times, ids, _rounded_rows(predictions), predictions.distance_source, strict=True
         )
     ]
-    return answers, LoggedPredictions(ids, account_ids, version, trips, scored, level)
+    return responses, LoggedPredictions(ids, account_ids, version, trips, predictions, level)
 
 
 def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int], dict[int, BatchItem]]:
-    """The rides of a batch that can be read, their places, and what is wrong with the others."""
-    decode = _TRIP.decode
+    """Decode the trips of a batch one by one.
+
+    Args:
+        rows: one JSON document for each trip.
+
+    Returns:
+        The valid trips, their indices in `rows`, and the error results of the other rows by index.
+    """
+    decode = _TRIP_DECODER.decode
     trips: list[Trip] = []
-    places: list[int] = []
-    wrong: dict[int, BatchItem] = {}
-    for place, row in enumerate(rows):
+    indices: list[int] = []
+    failed: dict[int, BatchItem] = {}
+    for index, row in enumerate(rows):
         try:
             trips.append(decode(row))
-            places.append(place)
+            indices.append(index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             errors = find_field_errors(row, Trip, error)
-            detail = "This row is not valid JSON." if errors is None else "Some values are not valid."
-            wrong[place] = BatchItem(error=BatchItemError(detail, errors or []))
-    return trips, places, wrong
+            detail = "This row is not valid JSON." if errors is None else INVALID_VALUES
+            failed[index] = BatchItem(error=BatchItemError(detail, errors or []))
+    return trips, indices, failed
 
 
 def predict_batch_rows(
-    serving: LoadedModel, rows: Sequence[msgspec.Raw | bytes], *, level: float, account_id: int
+    model: LoadedModel, rows: Sequence[msgspec.Raw | bytes], *, level: float, account_id: int
 ) -> tuple[BatchResponse, LoggedPredictions | None]:
-    """Answers and errors in the order of the rows, and what is to be logged about them."""
-    trips, places, wrong = decode_rows(rows)
-    results: list[Any] = [wrong.get(place) for place in range(len(rows))]
+    """Predict the valid trips of a batch.
+
+    Args:
+        model: the loaded model.
+        rows: one JSON document for each trip.
+        level: the interval level.
+        account_id: the account that sent the batch.
+
+    Returns:
+        Results in the order of the rows, and the rows to log; None if no trip is valid.
+    """
+    trips, indices, failed = decode_rows(rows)
+    results: list[Any] = [failed.get(index) for index in range(len(rows))]
     logged = None
     if trips:
-        moments = [moment_of(trip.pickup_at) for trip in trips]
-        batch = trips_of(trips, moments)
-        scored = predict(serving, batch, level=level, kind="batch")
+        pickup_times = [resolve_pickup_time(trip.pickup_at) for trip in trips]
+        batch = build_trip_batch(trips, pickup_times)
+        predictions = run_model(model, batch, level=level, kind="batch")
         ids = new_ids(len(trips))
-        for place, prediction_id, moment, (minutes, low, high, _, support, extrapolating) in zip(
-            places, ids, moments, _rows(scored), strict=True
+        for index, prediction_id, pickup_time, (minutes, low, high, _, support, extrapolating) in zip(
+            indices, ids, pickup_times, _rounded_rows(predictions), strict=True
         ):
-            results[place] = BatchItem(
+            results[index] = BatchItem(
                 prediction_id,
                 minutes,
                 Interval(low, high, level),
-                moment.at,
-                moment.after(minutes),
+                pickup_time.local,
+                pickup_time.after(minutes),
                 support,
                 extrapolating,
             )
-        logged = LoggedPredictions(ids, [account_id] * len(ids), serving.champion.version, batch, scored, level)
-    answered = BatchResponse(
+        logged = LoggedPredictions(ids, [account_id] * len(ids), model.champion.version, batch, predictions, level)
+    response = BatchResponse(
         results=results,
-        model_version=serving.champion.version,
-        trained_through=serving.artifact.manifest.trained_through,
+        model_version=model.champion.version,
+        trained_through=model.predictor.manifest.trained_through,
         level=level,
         predicted=len(trips),
-        failed=len(wrong),
+        failed=len(failed),
     )
-    return answered, logged
+    return response, logged
 
 
-def predict_matrix_pairs(serving: LoadedModel, question: MatrixRequest) -> MatrixResponse:
-    """Every pair at one time."""
-    moment = moment_of(question.pickup_at)
-    rows, columns = len(question.pickup_zones), len(question.dropoff_zones)
+def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixResponse:
+    """Predict all zone pairs of a matrix; the arrays have the shape (pickup zones, drop-off zones)."""
+    pickup_time = resolve_pickup_time(request.pickup_at)
+    rows, columns = len(request.pickup_zones), len(request.dropoff_zones)
     size = rows * columns
     trips = TripBatch(
-        pickup_zone=np.repeat(np.array(question.pickup_zones, dtype=np.int16), columns),
-        dropoff_zone=np.tile(np.array(question.dropoff_zones, dtype=np.int16), rows),
-        pickup_at=np.full(size, moment.clock, dtype="datetime64[s]"),
+        pickup_zone=np.repeat(np.array(request.pickup_zones, dtype=np.int16), columns),
+        dropoff_zone=np.tile(np.array(request.dropoff_zones, dtype=np.int16), rows),
+        pickup_at=np.full(size, pickup_time.wall_clock_seconds, dtype="datetime64[s]"),
         distance_miles=np.full(size, np.nan, dtype=np.float32),
-        fleet=np.full(size, FLEET_CODES[question.fleet], dtype=np.int8),
+        fleet=np.full(size, FLEET_CODES[request.fleet], dtype=np.int8),
     )
-    scored = predict(serving, trips, level=question.level, kind="matrix")
+    predictions = run_model(model, trips, level=request.level, kind="matrix")
 
     def grid(values: NDArray[Any]) -> list[list[Any]]:
-        whole = values if values.dtype.kind == "i" else np.round(values.astype(np.float64), 2)
-        return whole.reshape(rows, columns).tolist()
+        rounded = values if values.dtype.kind == "i" else np.round(values.astype(np.float64), 2)
+        nested: list[list[Any]] = rounded.reshape(rows, columns).tolist()
+        return nested
 
     return MatrixResponse(
-        pickup_zones=question.pickup_zones,
-        dropoff_zones=question.dropoff_zones,
-        pickup_at=moment.at,
-        duration_minutes=grid(scored.minutes),
-        low_minutes=grid(scored.low),
-        high_minutes=grid(scored.high),
-        support=grid(scored.support),
-        level=question.level,
-        model_version=serving.champion.version,
+        pickup_zones=request.pickup_zones,
+        dropoff_zones=request.dropoff_zones,
+        pickup_at=pickup_time.local,
+        duration_minutes=grid(predictions.minutes),
+        low_minutes=grid(predictions.low),
+        high_minutes=grid(predictions.high),
+        support=grid(predictions.support),
+        level=request.level,
+        model_version=model.champion.version,
     )
 
 
 def predict_departures(
-    serving: LoadedModel, trip: Trip, *, every_minutes: int, count: int, probability: float
+    model: LoadedModel, trip: Trip, *, every_minutes: int, count: int, probability: float
 ) -> list[Departure]:
-    """The same ride at `count` times from its pickup on."""
-    start = moment_of(trip.pickup_at)
-    moments = [moment_of(start.after(every_minutes * step)) for step in range(count)]
-    trips = trips_of([trip] * count, moments)
-    scored = predict(serving, trips, level=DEFAULT_LEVEL, kind="departures")
-    enough = serving.artifact.quantiles(trips, np.array([probability]))[:, 0]
+    """Predict the same trip at `count` departure times, `every_minutes` apart, starting at its pickup time."""
+    first = resolve_pickup_time(trip.pickup_at)
+    pickup_times = [resolve_pickup_time(first.after(every_minutes * step)) for step in range(count)]
+    trips = build_trip_batch([trip] * count, pickup_times)
+    predictions = run_model(model, trips, level=DEFAULT_LEVEL, kind="departures")
+    on_time_minutes = model.predictor.quantiles(trips, np.array([probability]))[:, 0]
     return [
-        Departure(moment.at, minutes, in_time, moment.after(minutes), moment.after(in_time))
-        for moment, minutes, in_time in zip(moments, _list(scored.minutes), _list(enough), strict=True)
+        Departure(pickup_time.local, minutes, on_time, pickup_time.after(minutes), pickup_time.after(on_time))
+        for pickup_time, minutes, on_time in zip(
+            pickup_times, _rounded(predictions.minutes), _rounded(on_time_minutes), strict=True
+        )
     ]
 
 
-def leave_by(departures: Sequence[Departure], arrive_by: datetime) -> datetime | None:
-    """The latest departure that arrives in time with the wanted probability."""
-    in_time = [departure.pickup_at for departure in departures if departure.arrival_by <= arrive_by]
-    return max(in_time, default=None)
+def latest_departure(departures: Sequence[Departure], arrive_by: datetime) -> datetime | None:
+    """Return the latest departure that arrives by `arrive_by` with the requested probability, None if none does."""
+    return max((departure.pickup_at for departure in departures if departure.arrival_by <= arrive_by), default=None)
 
 
-def _rows(scored: PredictionBatch) -> Iterator[tuple[float, float, float, float, int, bool]]:
-    """Minutes, low, high, miles, support and whether it extrapolates, for each trip, as a person is told them."""
-    measures = np.array([scored.minutes, scored.low, scored.high, scored.distance_used_miles])
-    return zip(*np.round(measures, 2).tolist(), scored.support.tolist(), scored.extrapolating.tolist(), strict=True)
+def _rounded_rows(predictions: PredictionBatch) -> Iterator[tuple[float, float, float, float, int, bool]]:
+    """Yield minutes, low, high, miles (rounded to 2 decimals), support and extrapolating for each trip."""
+    measures = np.array([predictions.minutes, predictions.low, predictions.high, predictions.distance_used_miles])
+    return zip(
+        *np.round(measures, 2).tolist(),
+        predictions.support.tolist(),
+        predictions.extrapolating.tolist(),
+        strict=True,
+    )
 
 
-def _list(values: NDArray[Any]) -> list[float]:
-    return np.round(values.astype(np.float64), 2).tolist()
-
-
-_TRIP = msgspec.json.Decoder(Trip)
+def _rounded(values: NDArray[Any]) -> list[float]:
+    rounded: list[float] = np.round(values.astype(np.float64), 2).tolist()
+    return rounded

@@ -1,4 +1,4 @@
-"""Rows of the reports.
+"""Rows and responses of the reports.
 
 Durations are minutes; hours and weekdays are New York wall-clock time; floats are rounded to four decimals.
 """
@@ -6,7 +6,7 @@ Durations are minutes; hours and weekdays are New York wall-clock time; floats a
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ Month = Annotated[str, msgspec.Meta(description="YYYY-MM.", examples=["2019-03"]
 Trips = Annotated[int, msgspec.Meta(ge=0, description="Number of trips.")]
 Minutes = Annotated[float, msgspec.Meta(description="Minutes.")]
 Fleet = Literal["yellow", "green"]
+Source = Literal["rollup", "sample", "live"]
 
 
 class HourRow(msgspec.Struct, frozen=True):
@@ -84,7 +85,7 @@ class MonthRow(msgspec.Struct, frozen=True):
     p90_duration: Minutes | None
     rows_bronze: int
     rows_rejected: int
-    published_at: datetime
+    published_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class RejectionRow(msgspec.Struct, frozen=True):
@@ -111,3 +112,61 @@ class LiveErrorRow(msgspec.Struct, frozen=True):
     mae: Minutes
     bias: Minutes
     coverage: float
+
+
+class ReportResponse(msgspec.Struct):
+    """Rows and their origin: `exact` is false for a sample, `trips` counts the trips (or outcomes) in these rows."""
+
+    rows: list[Any]
+    source: Source
+    exact: bool
+    trips: int
+    next: Annotated[str | None, msgspec.Meta(description="Cursor of the next page, for `after`.")] = None
+
+
+class HourReport(ReportResponse):
+    """Report by hour of the day."""
+
+    rows: list[HourRow]
+
+
+class WeekdayHourReport(ReportResponse):
+    """Report by weekday and hour."""
+
+    rows: list[WeekdayHourRow]
+
+
+class PaymentReport(ReportResponse):
+    """Report by payment type."""
+
+    rows: list[PaymentRow]
+
+
+class ZoneReport(ReportResponse):
+    """Report by zone."""
+
+    rows: list[ZoneRow]
+
+
+class ZonePairReport(ReportResponse):
+    """Report by pickup and drop-off zone."""
+
+    rows: list[ZonePairRow]
+
+
+class MonthReport(ReportResponse):
+    """Report by month and fleet."""
+
+    rows: list[MonthRow]
+
+
+class RejectionReport(ReportResponse):
+    """Report by month, fleet and cleaning rule."""
+
+    rows: list[RejectionRow]
+
+
+class LiveErrorReport(ReportResponse):
+    """Report by model version and hour of the day."""
+
+    rows: list[LiveErrorRow]
