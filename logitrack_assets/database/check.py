@@ -37,7 +37,7 @@ def schema_differences(url: str) -> list[str]:
     return []
 
 
-def main() -> int:
+def check_tables() -> int:
     """Run the comparison on a temporary database; return the exit status."""
     home = Path(tempfile.mkdtemp(prefix="logitrack-check-"))
     home.chmod(0o755)  # started by root, the embedded server runs as an ordinary user and must be able to enter
@@ -55,4 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(check_tables())

@@ -65,7 +65,7 @@ async def avg_duration_by_hour(
     format: Format = None,
 ) -> Response[HourReport]:
     """Return the mean duration in minutes and the number of trips by hour of the pickup."""
-    return await _respond(request, reports, statements.avg_duration_by_hour(filters), HourReport, format)
+    return await _respond(request, reports, statements.select_avg_duration_by_hour(filters), HourReport, format)
 
 
 @get("/payment-analysis", summary="Trips and mean duration by payment type", **_REPORT)
@@ -79,7 +79,7 @@ async def payment_analysis(
 
     With a filter by zone or borough the report is computed from the sample (`exact` is false).
     """
-    return await _respond(request, reports, statements.payment_analysis(filters), PaymentReport, format)
+    return await _respond(request, reports, statements.select_payment_analysis(filters), PaymentReport, format)
 
 
 @get("/weekday-hour", summary="Mean duration by weekday and hour", **_REPORT)
@@ -90,7 +90,7 @@ async def weekday_hour(
     format: Format = None,
 ) -> Response[WeekdayHourReport]:
     """Return the mean duration in minutes and the number of trips by ISO weekday and hour of the pickup."""
-    return await _respond(request, reports, statements.weekday_hour(filters), WeekdayHourReport, format)
+    return await _respond(request, reports, statements.select_weekday_hour(filters), WeekdayHourReport, format)
 
 
 @get("/busiest-zones", summary="Zones by number of trips", **_REPORT)
@@ -104,7 +104,7 @@ async def busiest_zones(
     format: Format = None,
 ) -> Response[ZoneReport]:
     """Return zones by the number of trips that start or end there, busiest first, in pages."""
-    statement = statements.busiest_zones(filters, direction, limit=limit, after=after)
+    statement = statements.select_busiest_zones(filters, direction, limit=limit, after=after)
     return await _respond(request, reports, statement, ZoneReport, format)
 
 
@@ -123,7 +123,9 @@ async def zone_pairs(
 
     Median and 90th percentile have a relative error of at most 1%; `ratio` is the latter over the former.
     """
-    statement = statements.zone_pairs(filters, dropoff_zone=dropoff_zone, min_trips=min_trips, limit=limit, after=after)
+    statement = statements.select_zone_pairs(
+        filters, dropoff_zone=dropoff_zone, min_trips=min_trips, limit=limit, after=after
+    )
     return await _respond(request, reports, statement, ZonePairReport, format)
 
 
@@ -138,7 +140,7 @@ async def months(
 
     Filters by zone and borough are ignored.
     """
-    return await _respond(request, reports, statements.months(filters), MonthReport, format)
+    return await _respond(request, reports, statements.select_months(filters), MonthReport, format)
 
 
 @get("/rejections", summary="Rejected trips by rule", **_REPORT)
@@ -152,7 +154,7 @@ async def rejections(
 
     Filters by zone and borough are ignored.
     """
-    return await _respond(request, reports, statements.rejections(filters), RejectionReport, format)
+    return await _respond(request, reports, statements.select_rejections(filters), RejectionReport, format)
 
 
 @get("/live-error", summary="Error of live predictions", **_REPORT)
@@ -164,7 +166,7 @@ async def live_error(
     format: Format = None,
 ) -> Response[LiveErrorReport]:
     """Return error, bias and interval coverage of predictions with a reported outcome."""
-    return await _respond(request, reports, statements.live_error(model_version, fleet), LiveErrorReport, format)
+    return await _respond(request, reports, statements.select_live_error(model_version, fleet), LiveErrorReport, format)
 
 
 @post(

@@ -64,7 +64,7 @@ class ReportStatement(Generic[Row]):
         return f"{self.sql}\n{sorted(self.values.items())}"
 
 
-def avg_duration_by_hour(filters: Filters) -> ReportStatement[HourRow]:
+def select_avg_duration_by_hour(filters: Filters) -> ReportStatement[HourRow]:
     """Return the mean duration by hour of the day."""
     table, where, values = _hour_rollup(filters)
     sql = f"""
@@ -74,7 +74,7 @@ def avg_duration_by_hour(filters: Filters) -> ReportStatement[HourRow]:
     return ReportStatement(sql, values, HourRow)
 
 
-def weekday_hour(filters: Filters) -> ReportStatement[WeekdayHourRow]:
+def select_weekday_hour(filters: Filters) -> ReportStatement[WeekdayHourRow]:
     """Return the mean duration by weekday and hour."""
     table, where, values = _hour_rollup(filters)
     sql = f"""
@@ -92,7 +92,7 @@ _PAYMENT_NAME = """
 """
 
 
-def payment_analysis(filters: Filters) -> ReportStatement[PaymentRow]:
+def select_payment_analysis(filters: Filters) -> ReportStatement[PaymentRow]:
     """Return trips and mean duration by payment type; with a place filter, from the sample."""
     if filters.by_place:
         where, values = filters.where(zone_column="pickup_zone")
@@ -112,7 +112,9 @@ def payment_analysis(filters: Filters) -> ReportStatement[PaymentRow]:
     return ReportStatement(sql, values, PaymentRow, count_column="total_trips")
 
 
-def busiest_zones(filters: Filters, direction: Direction, *, limit: int, after: str | None) -> ReportStatement[ZoneRow]:
+def select_busiest_zones(
+    filters: Filters, direction: Direction, *, limit: int, after: str | None
+) -> ReportStatement[ZoneRow]:
     """Return a page of zones by number of trips.
 
     Raises:
@@ -132,7 +134,7 @@ def busiest_zones(filters: Filters, direction: Direction, *, limit: int, after: 
     return ReportStatement(sql, values, ZoneRow, sort_key=("trips", "zone"), page_rows=limit)
 
 
-def zone_pairs(
+def select_zone_pairs(
     filters: Filters, *, dropoff_zone: int | None, min_trips: int, limit: int, after: str | None
 ) -> ReportStatement[ZonePairRow]:
     """Return a page of zone pairs by number of trips, with quantiles of their durations.
@@ -179,7 +181,7 @@ def zone_pairs(
     return ReportStatement(sql, values, ZonePairRow, sort_key=sort_key, page_rows=limit)
 
 
-def months(filters: Filters) -> ReportStatement[MonthRow]:
+def select_months(filters: Filters) -> ReportStatement[MonthRow]:
     """Return each published month of each fleet."""
     where, values = filters.where()
     sql = f"""
@@ -198,7 +200,7 @@ def months(filters: Filters) -> ReportStatement[MonthRow]:
     return ReportStatement(sql, values, MonthRow)
 
 
-def rejections(filters: Filters) -> ReportStatement[RejectionRow]:
+def select_rejections(filters: Filters) -> ReportStatement[RejectionRow]:
     """Return rejected trips by month, fleet and rule."""
     where, values = filters.where()
     sql = f"""
@@ -209,7 +211,7 @@ def rejections(filters: Filters) -> ReportStatement[RejectionRow]:
     return ReportStatement(sql, values, RejectionRow)
 
 
-def live_error(model_version: str | None, fleet: Fleet | None) -> ReportStatement[LiveErrorRow]:
+def select_live_error(model_version: str | None, fleet: Fleet | None) -> ReportStatement[LiveErrorRow]:
     """Return the error of live predictions by model version and hour."""
     sql = f"""
         select model_version, hour as pickup_hour, sum(outcomes)::bigint as outcomes,
