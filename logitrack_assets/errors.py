@@ -1,14 +1,14 @@
-"""The base class of errors that people are meant to read."""
+"""The base class of errors that a user can act on."""
 
 from __future__ import annotations
 
 
 class LogitrackError(Exception):
-    """A known problem: what happened and, where there is one, what to do about it.
+    """A known problem, shown to the user without a traceback.
 
     Attributes:
-        message: what happened and where, one sentence.
-        hint: one thing to do, or None.
+        message: What happened and where, one sentence.
+        hint: One thing to do, one sentence, or None.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -17,4 +17,5 @@ class LogitrackError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
+        """Return the message followed by the hint."""
         return f"{self.message} {self.hint}" if self.hint else self.message

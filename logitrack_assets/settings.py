@@ -1,10 +1,13 @@
-"""Everything that may change from machine to machine, read once from `LOGITRACK_*` and typed.
+"""Settings of an installation: typed, read from `LOGITRACK_*` environment variables.
 
-The table in the README is checked against this file, so a setting that is added here and not there fails the tests.
+The README's table of settings is compared with this file by a test.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -17,16 +20,20 @@ from logitrack_assets.errors import LogitrackError
 TLC_SERVER = "https://d37ci6vzurychx.cloudfront.net"
 JAVA_OPTIONS = "-XX:+UseParallelGC"
 
+PREFIX = "LOGITRACK_"
+INTERNAL_VARIABLES = frozenset({"LOGITRACK_COMPUTE_LOGS", "LOGITRACK_TEST_TLC"})
+"""Variables with the prefix that are not settings: the folder of Dagster's compute logs, and the tests' data folder."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 class SettingsError(LogitrackError):
-    """A setting that cannot be used; the message names the variable and the mend."""
+    """An environment variable cannot be used: its value does not fit, or no setting has its name."""
 
 
 class Settings(BaseSettings):
-    """The settings both halves share. Instances never change."""
+    """Settings that both packages use. Immutable."""
 
     model_config = SettingsConfigDict(env_prefix="LOGITRACK_", frozen=True, env_ignore_empty=True)
 
@@ -48,44 +55,44 @@ class Settings(BaseSettings):
         pattern=r"^\d+[kmgKMG]$",
         description="Memory of the driver's JVM; in local mode all of Spark's.",
     )
-    spark_java_options: str = Field(JAVA_OPTIONS, description="TrainingOptions of the driver's JVM.")
+    spark_java_options: str = Field(JAVA_OPTIONS, description="Options of the driver's JVM.")
     spark_runs: int = Field(1, ge=1, description="Runs that may use Spark at once on this machine; more on a cluster.")
     sample_rows_per_month: int = Field(
         20_000, ge=1, le=1_000_000, description="Trips of a month and fleet that `analytics_sample` keeps."
     )
     source_interval_seconds: int = Field(
-        900, ge=5, description="Seconds between two questions to the source whether months are new."
+        900, ge=5, description="Seconds between two checks of the source for new months."
     )
-    retrain_interval_seconds: int = Field(
-        60, ge=5, description="Seconds between two looks at whether the model is due for training."
-    )
+    retrain_interval_seconds: int = Field(60, ge=5, description="Seconds between two checks whether a training is due.")
     retrain_cooldown_hours: float = Field(
-        24, ge=0, description="Hours after a training in which drift or live error alone start no other."
+        24, ge=0, description="Hours after a training during which drift or live error start no other."
     )
     live_error_worse_by: float = Field(
-        0.25, gt=0, description="Share by which the live error may exceed the test error before it leads to training."
+        0.25, gt=0, description="Share by which the live error may exceed the test error before a training starts."
     )
     drift_psi: float = Field(
-        0.1, gt=0, description="Population stability index of an input above which a month has drifted."
+        0.1, gt=0, description="Population stability index of an input above which a month counts as drifted."
     )
     drift_volume_ratio: float = Field(
-        2.0, gt=1, description="Factor by which a fleet's trips may rise or fall before a month has drifted."
+        2.0, gt=1, description="Factor by which a fleet's trips may rise or fall before a month counts as drifted."
     )
     drift_error_ratio: float = Field(
-        1.4, gt=1, description="Factor by which the champion's error may exceed its test error before a month drifted."
+        1.4, gt=1, description="Factor of the test error above which the champion's error in a month counts as drift."
     )
     alert_webhook: SecretStr | None = Field(
-        None, description="Address that failures are posted to as JSON (`text`, as Slack and others take it)."
+        None, description="Address that failures are posted to as JSON (`text`, the format of Slack's webhooks)."
     )
     keep_runs_days: int = Field(
-        180, ge=1, description="Days that finished runs and their logs are kept; newest materialisations stay."
+        180,
+        ge=1,
+        description="Days that finished runs and their logs are kept; the newest materialisations always stay.",
     )
     keep_requests_days: int = Field(
         400, ge=30, description="Days that logged predictions, their outcomes and audit events are kept."
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Key that signs access tokens, at least 32 bytes; made and kept under the home folder "
+        description="Key that signs access tokens, at least 32 bytes; created under the home folder "
         "in the embedded mode, required with `LOGITRACK_DATABASE_URL`.",
     )
     service_host: str = Field("127.0.0.1", description="Address the HTTP service listens on.")
@@ -95,44 +102,73 @@ class Settings(BaseSettings):
 
     @field_validator("home")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
+    def _make_absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
     @field_validator("fleets", mode="before")
     @classmethod
-    def _split(cls, fleets: object) -> object:
+    def _split_fleets(cls, fleets: object) -> object:
         if isinstance(fleets, str):
             return tuple(dict.fromkeys(part.strip().lower() for part in fleets.split(",") if part.strip()))
         return fleets
 
     @property
     def source_url(self) -> str:
-        """Where trip files come from when no command chose for the user: the TLC's own server."""
+        """Where trip files come from: the setting, or the TLC's server."""
         return self.tlc_url or TLC_SERVER
 
     @property
     def embedded(self) -> bool:
-        """Whether PostgreSQL is the embedded one: nobody gave an address of another."""
+        """Whether PostgreSQL is the embedded one, because no address is set."""
         return self.database_url is None
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Reads settings of a kind from the environment.
+    """Return the settings of a class, read from the environment.
 
     Raises:
-        SettingsError: a value that does not fit, named as the variable that holds it.
+        SettingsError: A value does not fit; the message names the variable.
     """
     try:
         return kind()
     except ValidationError as error:
-        wrong = "; ".join(
-            f"LOGITRACK_{'_'.join(str(part) for part in row['loc'][:1]).upper()}: {row['msg']}"
-            for row in error.errors()
+        problems = "; ".join(
+            f"{PREFIX}{'_'.join(str(part) for part in row['loc'][:1]).upper()}: {row['msg']}" for row in error.errors()
         )
-        raise SettingsError(f"Settings that cannot be used: {wrong}. The README lists every setting.") from None
+        raise SettingsError(
+            f"Settings that cannot be used: {problems}.", hint="The README lists every setting."
+        ) from None
+
+
+def require_known_variables(kinds: Iterable[type[BaseSettings]], environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse variables with the prefix that are not settings, so that a misspelt one has an effect: this error.
+
+    The entry points call this, because only they may import the settings of both packages.
+
+    Args:
+        kinds: All classes of settings whose variables can be set.
+        environment: Variables to look at.
+
+    Raises:
+        SettingsError: A variable has the prefix and is not known; the hint has the known name that is most similar.
+    """
+    known = {f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields} | INTERNAL_VARIABLES
+    unknown = sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if not unknown:
+        return
+    suffixes = [name.removeprefix(PREFIX) for name in sorted(known)]  # the common prefix makes all names similar
+    similar = [
+        PREFIX + match
+        for name in unknown
+        for match in get_close_matches(name.upper().removeprefix(PREFIX), suffixes, n=1)
+    ]
+    hint = f"Did you mean {', '.join(similar)}? " if similar else ""
+    raise SettingsError(
+        f"{', '.join(unknown)}: no such setting.", hint=f"{hint}The README lists every setting; unset all others."
+    )
 
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read at the first call."""
+    """Return the settings of this process, read at the first call."""
     return read_settings(Settings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from logitrack_assets.database import psycopg_dsn
+
 POOL_SIZE, MAX_OVERFLOW = 5, 10  # connections per worker
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_SECONDS = 15
@@ -35,4 +37,4 @@ def connect(url: str) -> AsyncEngine:
 
 def driver_dsn(url: str) -> str:
     """Return a SQLAlchemy URL as the DSN that psycopg itself takes."""
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+    return psycopg_dsn(url)

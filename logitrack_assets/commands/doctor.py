@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from logitrack_assets.commands.supervisor import require_free_port
 from logitrack_assets.database import database_url, wait_for_database
-from logitrack_assets.database.migrate import pending
+from logitrack_assets.database.migrate import has_pending_migrations
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings
 
@@ -161,7 +161,7 @@ def _database(settings: Settings) -> str:
     try:
         with engine.connect() as connection:
             version = connection.execute(text("show server_version")).scalar_one()
-            schema = "schema not made yet; the next start makes it" if pending(connection) else "schema up to date"
+            schema = "schema not made yet; the next start makes it" if has_pending_migrations(connection) else "schema up to date"
     except SQLAlchemyError as error:
         raise LogitrackError(f"PostgreSQL answers but cannot be used ({error}): check the rights of its user") from None
     finally:

@@ -1,6 +1,25 @@
-"""PostgreSQL, the one database: where it is, and its schema. Shared by the assets and the service; imports light."""
+"""PostgreSQL: its address, the embedded server and the schema. Shared by both packages; imports light."""
 
+from logitrack_assets.database.connection import database_url, migrated_database_url, wait_for_database
 from logitrack_assets.database.migrate import migrate
-from logitrack_assets.database.server import DatabaseError, database_url, driver_url, wait_for_database
+from logitrack_assets.database.urls import (
+    DatabaseError,
+    driver_url,
+    psycopg_dsn,
+    with_database,
+    with_login,
+    without_password,
+)
 
-__all__ = ["DatabaseError", "database_url", "driver_url", "migrate", "wait_for_database"]
+__all__ = [
+    "DatabaseError",
+    "database_url",
+    "driver_url",
+    "migrate",
+    "migrated_database_url",
+    "psycopg_dsn",
+    "wait_for_database",
+    "with_database",
+    "with_login",
+    "without_password",
+]

