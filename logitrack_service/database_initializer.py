@@ -69,5 +69,7 @@ class DatabaseInitializer:
         return True
 
     async def _retry_until_ready(self) -> None:
-        while not await self._prepare():
+        while True:
             await asyncio.sleep(RETRY_SECONDS)
+            if await self._prepare():
+                return

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from litestar import MediaType, Response, get
 from litestar.params import FromPath
+from swagger_ui_bundle import swagger_ui_path
 
 from logitrack_service.errors import NotFoundError
 
 _HERE = Path(__file__).parent
-# The package mkdocs-swagger-ui-tag (Apache-2.0) contains the files of Swagger UI; its code is not used.
-_SWAGGER = Path(str(files("mkdocs_swagger_ui_tag"))) / "swagger-ui"
+# Apache-2.0. Version 5.31.0 of swagger-ui-bundle-v2 holds the same bytes as the npm package swagger-ui-dist 5.31.0.
+_SWAGGER = Path(str(swagger_ui_path))
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
@@ -22,8 +22,8 @@ ASSETS: dict[str, tuple[Path, str]] = {
     "page.js": (_HERE / "page.js", "text/javascript"),
     "style.css": (_HERE / "style.css", "text/css"),
     "docs.js": (_HERE / "docs.js", "text/javascript"),
-    "swagger-ui.js": (_SWAGGER / "javascripts" / "swagger-ui-bundle.js", "text/javascript"),
-    "swagger-ui.css": (_SWAGGER / "stylesheets" / "swagger-ui.css", "text/css"),
+    "swagger-ui.js": (_SWAGGER / "swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": (_SWAGGER / "swagger-ui.css", "text/css"),
 }
 
 

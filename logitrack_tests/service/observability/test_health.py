@@ -1,0 +1,37 @@
+"""Readiness of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from litestar.testing import TestClient
+from pydantic import SecretStr
+
+from logitrack_assets.settings import Settings
+from logitrack_service.app import create_app
+from logitrack_service.settings import ServiceSettings
+from logitrack_tests.service.conftest import KEY, ServiceHome, User
+
+
+def test_database_outage_degrades_readiness_but_not_predictions(
+    isolated_home: ServiceHome, new_user: Callable[..., User], tmp_path: Any
+):
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
+        away = Settings(
+            home=isolated_home.home,
+            database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"),
+            secret_key=SecretStr(KEY),
+        )
+        with TestClient(create_app(away, ServiceSettings()), raise_server_exceptions=False) as alone:
+            trip = {"pickup_zone": 161, "dropoff_zone": 132}
+            assert alone.post("/predict", json=trip, headers=user.headers).status_code == 200
+            response = alone.post("/token", data={"username": user.username, "password": "whatever it is"})
+            assert response.status_code == 503
+            assert response.headers["retry-after"]
+            assert response.headers["content-type"] == "application/problem+json"
+            ready = alone.get("/health/ready")
+            assert ready.status_code == 200
+            assert ready.json()["checks"]["database"]["status"] == "degraded"
+            assert ready.json()["checks"]["migrations"]["status"] == "degraded"

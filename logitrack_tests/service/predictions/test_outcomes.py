@@ -1,0 +1,92 @@
+"""Reporting of actual durations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from logitrack_service.predictions.identifiers import new_ids
+from logitrack_tests.service.conftest import ServiceHome, User
+from logitrack_tests.service.polling import eventually
+from logitrack_tests.service.predictions.requests import TRIP
+
+
+def test_outcome_is_stored_once_and_before_the_response(service_home: ServiceHome, client: TestClient, user: User):
+    given = client.post("/predict", json=TRIP, headers=user.headers).json()["prediction_id"]
+    report = {"prediction_id": given, "duration_minutes": 24.5}
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.post("/outcomes", json=report, headers=user.headers), range(6)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.json()["recorded"] for answer in answers) == 1
+    rows = service_home.run("select duration_minutes from service.outcomes where prediction_id = :id", id=given)
+    assert [row.duration_minutes for row in rows] == [24.5]
+    contradiction = client.post("/outcomes", json={**report, "duration_minutes": 3}, headers=user.headers)
+    assert contradiction.status_code == 409
+
+
+def test_outcome_batch_is_accepted_before_the_predictions_are_logged(client: TestClient, user: User):
+    reports = [{"prediction_id": id_, "duration_minutes": 9.0} for id_ in new_ids(500)]
+    answer = client.post("/outcomes", json={"outcomes": reports}, headers=user.headers).json()
+    assert answer == {"recorded": 500, "already_known": 0, "conflicting": []}
+    reports[0]["duration_minutes"] = 99.0
+    answer = client.post("/outcomes", json={"outcomes": reports}, headers=user.headers).json()
+    assert answer == {"recorded": 0, "already_known": 499, "conflicting": [reports[0]["prediction_id"]]}
+
+
+def test_outcome_of_another_account_does_not_block_the_owner(
+    service_home: ServiceHome, client: TestClient, new_user: Callable[..., User]
+):
+    owner, mallory = new_user(), new_user()
+    given = client.post("/predict", json=TRIP, headers=owner.headers).json()["prediction_id"]
+    client.post("/outcomes", json={"prediction_id": given, "duration_minutes": 170}, headers=mallory.headers)
+    answer = client.post("/outcomes", json={"prediction_id": given, "duration_minutes": 21}, headers=owner.headers)
+    assert answer.json()["recorded"] == 1
+    (row,) = eventually(
+        lambda: service_home.run("select * from analytics.outcomes where prediction_id = :id", id=given)
+    )
+    assert row.real_minutes == 21
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"prediction_id": "nonsense", "duration_minutes": 5},
+        {"prediction_id": "00000000-0000-4000-8000-000000000000", "duration_minutes": 5},
+        {"prediction_id": "ffffffff-ffff-7fff-bfff-ffffffffffff", "duration_minutes": 5},
+        {"prediction_id": new_ids(1)[0], "duration_minutes": -5},
+        {"prediction_id": new_ids(1)[0]},
+        {"outcomes": []},
+        [],
+    ],
+)
+def test_invalid_outcome_is_rejected(client: TestClient, user: User, report: Any):
+    assert client.post("/outcomes", json=report, headers=user.headers).status_code == 422
+
+
+def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
+        answer = client.post("/predict/batch", json={"trips": [TRIP] * 4}, headers=user.headers).json()
+        real = [22.0, 18.0, 20.0, 40.0]
+        reports = [
+            {"prediction_id": row["prediction_id"], "duration_minutes": minutes}
+            for row, minutes in zip(answer["results"], real, strict=True)
+        ]
+        client.post("/outcomes", json={"outcomes": reports}, headers=user.headers)
+        rows = eventually(lambda: client.get("/analytics/live-error", headers=user.headers).json()["rows"])
+        eventually(lambda: client.get("/analytics/live-error", headers=user.headers).json()["trips"] == 4)
+        rows = client.get("/analytics/live-error", headers=user.headers).json()["rows"]
+    assert rows == [
+        {
+            "model_version": answer["model_version"],
+            "pickup_hour": 8,
+            "outcomes": 4,
+            "mae": 6.0,
+            "bias": -5.0,
+            "coverage": 0.75,
+        }
+    ]
