@@ -1,1 +1,1 @@
-"""The HTTP service that answers how long a ride takes."""
+"""HTTP service for predictions and statistics of trip durations."""

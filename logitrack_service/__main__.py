@@ -22,7 +22,7 @@ KEEP_ALIVE_TIMEOUT_SECONDS = 30
 MAX_CONCURRENT_CONNECTIONS = 1_000  # per worker
 
 
-def main() -> int:
+def run_service() -> int:
     """Prepare the database and serve until SIGTERM or SIGINT.
 
     Returns:
@@ -61,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_service())

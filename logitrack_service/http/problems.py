@@ -88,7 +88,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
     if isinstance(error, HTTPException):
         document, headers = _from_http_exception(request, error)
     else:
-        document, headers = _from_service_error(error if isinstance(error, ServiceError) else _classify(request, error))
+        document, headers = _from_service_error(_classify(request, error))
     document.instance = request.url.path
     document.request_id = request.scope.get("state", {}).get("request_id")
     return Response(
@@ -123,7 +123,9 @@ def is_database_outage(error: BaseException) -> bool:
 
 
 def _classify(request: Request[Any, Any, Any], error: Exception) -> ServiceError | None:
-    """Return the domain error for an exception of a library, None if it is unexpected."""
+    """Return the domain error for an exception, None if it is unexpected."""
+    if isinstance(error, ServiceError) and status_of(type(error)) != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return error
     if isinstance(error, SerializationException):
         return InvalidRequestError("The body does not match its content type.")
     if isinstance(error, (DataError, UnicodeEncodeError)):

@@ -2,8 +2,8 @@
 
     python -m logitrack_tests.project.openapi_lint
 
-The linter runs on Node.js and is fetched by npx from the configured npm registry. Without Node.js the lint is skipped on
-a developer's machine and fails in CI, that is where the environment variable CI is set.
+The linter runs on Node.js and is fetched by npx from the configured npm registry. Without Node.js the lint is skipped
+on a developer's machine and fails in CI, that is where the environment variable CI is set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A service of the tests' own: a database, a model, and as many workers as a test likes, in this process."""
+"""Fixtures of the service tests: a database, a model, and in-process workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUICK_HASHES: dict[str, Any] = {"argon2_memory_kib": 64, "argon2_iterations": 1}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What Litestar deprecates today breaks tomorrow."""
+    """Turn the deprecation warnings of Litestar into errors."""
     for item in items:
         if "logitrack_tests/service" in str(item.path):
             item.add_marker(pytest.mark.filterwarnings("error::litestar.exceptions.base_exceptions.LitestarWarning"))
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class ServiceHome:
-    """Where workers of one service live."""
+    """Settings and database that the workers of one service share."""
 
     settings: Settings
     engine: Engine
@@ -53,13 +53,13 @@ class ServiceHome:
 
     @contextlib.contextmanager
     def worker(self, **settings: Any) -> Iterator[TestClient]:
-        """A worker that runs."""
+        """Run a worker and yield its client."""
         app = create_app(self.settings, ServiceSettings(**{**QUICK_HASHES, **settings}))
         with TestClient(app, raise_server_exceptions=False) as client:
             yield client
 
     def run(self, sql: str, **values: Any) -> list[Any]:
-        """Rows of a statement, committed."""
+        """Execute and commit a statement; return its rows."""
         with self.engine.begin() as connection:
             result = connection.execute(text(sql), values)
             return list(result.all()) if result.returns_rows else []
@@ -67,7 +67,7 @@ class ServiceHome:
 
 @contextlib.contextmanager
 def create_home(folder: Path, postgres: str) -> Iterator[ServiceHome]:
-    """A database and a home folder with a champion that always says 20 minutes."""
+    """Create a database and a home directory with a champion that predicts 20 minutes for every trip."""
     name = f"service_{uuid.uuid4().hex[:10]}"
     admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -85,28 +85,28 @@ def create_home(folder: Path, postgres: str) -> Iterator[ServiceHome]:
 
 @pytest.fixture(scope="package")
 def service_home(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[ServiceHome]:
-    """The service_home that most tests share; whoever changes the champion takes one of their own."""
+    """Return the home that most tests share; tests that change the champion use `isolated_home`."""
     with create_home(tmp_path_factory.mktemp("service"), postgres) as shared:
         yield shared
 
 
 @pytest.fixture
 def isolated_home(tmp_path: Path, postgres: str) -> Iterator[ServiceHome]:
-    """A service_home for one test."""
+    """Return a home for one test."""
     with create_home(tmp_path, postgres) as own:
         yield own
 
 
 @pytest.fixture(scope="package")
 def client(service_home: ServiceHome) -> Iterator[TestClient]:
-    """A worker that runs as long as the tests do."""
+    """Return the client of a worker that runs for all tests."""
     with service_home.worker() as worker:
         yield worker
 
 
 @dataclass
 class User:
-    """A registered user with a valid token."""
+    """A registered user with a valid access token."""
 
     username: str
     tokens: dict[str, Any]
@@ -117,20 +117,20 @@ class User:
 
 
 def log_in(client: httpx.Client, username: str, password: str = PASSWORD) -> httpx.Response:
-    """Asks for a token."""
+    """Request a token."""
     return client.post("/token", data={"username": username, "password": password})
 
 
 @pytest.fixture
 def new_user(service_home: ServiceHome, client: TestClient) -> Callable[..., User]:
-    """Makes users, with any role."""
+    """Return a function that creates users with any role."""
 
     def make(role: str = "user", *, client: httpx.Client = client, home: ServiceHome = service_home) -> User:
         username = f"{role}-{secrets.token_hex(4)}"
         response = client.post("/register", json={"username": username, "password": PASSWORD})
         assert response.status_code == 201, response.text
         home.run("update service.accounts set role = :role where username = :username", role=role, username=username)
-        # Tests knock from one address far more often than people do.
+        # All tests share one client address and would exceed its rate limit.
         home.run("delete from service.throttle")
         response = log_in(client, username)
         assert response.status_code == 200, response.text

@@ -1,4 +1,4 @@
-"""Small but real artifacts for tests of the service: two leaves, real tables, real digests."""
+"""Small valid artifacts for the service tests: two-leaf trees with real tables and digests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.training.onnx_export import constant_forest, merge_graphs
 
 _ERRORS = eta.RegressionMetrics(trips=1000, mae_minutes=3.4, rmse_minutes=5.5, r2=0.7, mape=0.25)
-# What a service shows of the metrics does not depend on their values: every number is the same made-up one.
+# The service does not depend on the values of the metrics: every number is the same invented one.
 _METRICS = eta.ModelMetrics(
     **{
         name: _ERRORS if field.annotation is eta.RegressionMetrics else 0.8 if field.annotation is float else []
@@ -33,7 +33,14 @@ _METRICS = eta.ModelMetrics(
 
 
 def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest: onnx.ModelProto | None = None) -> str:
-    """A version that answers `minutes` to whatever it is asked, or what a forest says; returns its name."""
+    """Publish a version and return its name.
+
+    Args:
+        home: the value of `LOGITRACK_HOME`.
+        minutes: prediction for every trip without a distance; with a distance it is half of that.
+        number: makes versions with equal `minutes` distinct, 0 to 59.
+        forest: replaces the constant model.
+    """
     store = ModelRegistry(home / "models")
     digest = hashlib.sha256(f"{number} {minutes}".encode()).hexdigest()
     version = store.new_version(digest, at=datetime(2019, 8, 1, tzinfo=UTC).replace(minute=number % 60))
@@ -74,7 +81,7 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest:
 
 
 def promote_model(home: Path, *, minutes: float = 20.0, number: int = 1) -> str:
-    """A version as above, made champion."""
+    """Publish a version, promote it and return its name."""
     version = publish_model(home, minutes=minutes, number=number)
-    ModelRegistry(home / "models").promote(version, by="test", reason="a test needs it")
+    ModelRegistry(home / "models").promote(version, by="test", reason="set up by a test")
     return version

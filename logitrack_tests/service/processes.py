@@ -1,4 +1,4 @@
-"""The service as it is really run: a supervisor, its workers, a port."""
+"""The service as it runs in production: a supervisor process, worker processes and a port."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def free_port() -> int:
 
 @dataclass
 class RunningService:
-    """A service on a port."""
+    """A running service process."""
 
     process: subprocess.Popen[bytes]
     url: str
     log: Path
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that answer; the supervisor's other child is Python's resource tracker."""
+        """Return the worker processes; the supervisor also has Python's resource tracker as a child."""
         found = []
         for child in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one
+            with contextlib.suppress(psutil.NoSuchProcess):  # raised for zombies as well
                 if "spawn_main" in " ".join(child.cmdline()):
                     found.append(child)
         return found
@@ -53,21 +53,27 @@ class RunningService:
             time.sleep(0.1)
 
     def user(self, username: str) -> dict[str, str]:
-        """The header that a new user's requests carry."""
+        """Register a user and return the authorization header."""
         login = {"username": username, "password": PASSWORD}
         assert httpx.post(f"{self.url}/register", json=login).status_code == 201
         token = httpx.post(f"{self.url}/token", data=login).json()["access_token"]
         return {"Authorization": f"Bearer {token}"}
 
     def stop(self) -> int:
-        """Asks it to stop, and waits."""
+        """Send SIGTERM, wait, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(40)
 
 
 @contextlib.contextmanager
 def running(home: Path, *, workers: int, **settings: str) -> Iterator[RunningService]:
-    """`python -m logitrack_service` with a home folder, as its own process group of children."""
+    """Run `python -m logitrack_service` until the block ends.
+
+    Args:
+        home: the value of `LOGITRACK_HOME`.
+        workers: number of worker processes.
+        settings: further settings without the prefix `LOGITRACK_`, in lower case.
+    """
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGITRACK_")}
     environment |= {

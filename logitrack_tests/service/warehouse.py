@@ -1,4 +1,4 @@
-"""A warehouse full of made-up trips, with rollups that count exactly them."""
+"""A warehouse with generated trips and the exact rollups of them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _ROLLUPS = {
 def fill(
     engine: Engine, months: Sequence[str], *, trips: int, zones: int = 30, fleets: Sequence[str] = ("yellow",)
 ) -> None:
-    """So many trips in each month and fleet."""
+    """Insert `trips` trips for each month and fleet, and their rollups."""
     first = 1
     with engine.begin() as connection:
         for month in months:

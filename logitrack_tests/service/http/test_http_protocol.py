@@ -1,3 +1,5 @@
+"""Coalescing of the writes of one response."""
+
 from __future__ import annotations
 
 import asyncio
@@ -5,52 +7,52 @@ import asyncio
 from logitrack_service.http.protocol import MAX_BUFFERED_BYTES, _CoalescingTransport
 
 
-class Wire:
-    """A transport that remembers what was done with it."""
+class RecordingTransport:
+    """A transport that records the calls of its methods."""
 
     def __init__(self) -> None:
-        self.done: list[bytes | str] = []
+        self.calls: list[bytes | str] = []
 
     def write(self, data: bytes) -> None:
-        self.done.append(data)
+        self.calls.append(data)
 
     def close(self) -> None:
-        self.done.append("closed")
+        self.calls.append("closed")
 
     def is_closing(self) -> bool:
-        return "closed" in self.done
+        return "closed" in self.calls
 
     def get_extra_info(self, name: str) -> str:
-        return f"the wire's {name}"
+        return f"{name} of the transport"
 
 
 def written(*actions: bytes | str) -> list[bytes | str]:
-    """What reaches the wire when these are written, or closed, within one turn of the loop; and one turn later."""
+    """Return the calls of the transport after writes, or closes, within one event-loop iteration."""
 
-    async def turn() -> list[bytes | str]:
-        wire = Wire()
-        gathered = _CoalescingTransport(wire, asyncio.get_running_loop())  # type: ignore[arg-type]
-        assert gathered.get_extra_info("peername") == "the wire's peername"
+    async def iterate() -> list[bytes | str]:
+        transport = RecordingTransport()
+        coalescing = _CoalescingTransport(transport, asyncio.get_running_loop())  # type: ignore[arg-type]
+        assert coalescing.get_extra_info("peername") == "peername of the transport"
         for action in actions:
             if isinstance(action, bytes):
-                gathered.write(action)
+                coalescing.write(action)
             else:
-                gathered.close()
+                coalescing.close()
         await asyncio.sleep(0)
-        return wire.done
+        return transport.calls
 
-    return asyncio.run(turn())
+    return asyncio.run(iterate())
 
 
-def test_head_and_body_leave_together():
+def test_head_and_body_are_written_together():
     assert written(b"head", b"body") == [b"headbody"]
 
 
-def test_what_was_written_leaves_before_the_connection_is_closed():
+def test_buffer_is_written_before_closing():
     assert written(b"head", b"body", "close") == [b"headbody", "closed"]
     assert written("close", b"too late") == ["closed"]
 
 
-def test_a_long_answer_is_not_held_back():
+def test_long_response_is_not_buffered():
     part = b"x" * (MAX_BUFFERED_BYTES // 2 + 1)
     assert written(part, part, part) == [part + part, part]

@@ -76,7 +76,7 @@ def subclasses(error_class: type[ServiceError]) -> list[type[ServiceError]]:
     return [found for child in error_class.__subclasses__() for found in (child, *subclasses(child))]
 
 
-def test_every_domain_error_has_a_client_or_availability_status():
+def test_every_domain_error_has_a_status():
     statuses = {error.__name__: status_of(error) for error in subclasses(ServiceError)}
     assert statuses, "the list would be empty without the import"
     assert {name for name, status in statuses.items() if status == 500} == set()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from litestar.testing import TestClient
 from pydantic import SecretStr
 
 from logitrack_assets.settings import Settings
 from logitrack_service.app import create_app
+from logitrack_service.observability.health import HealthCheck, HealthState, ReadinessProbe
 from logitrack_service.settings import ServiceSettings
 from logitrack_tests.service.conftest import KEY, ServiceHome, User
 
@@ -35,3 +38,26 @@ def test_database_outage_degrades_readiness_but_not_predictions(
             assert ready.status_code == 200
             assert ready.json()["checks"]["database"]["status"] == "degraded"
             assert ready.json()["checks"]["migrations"]["status"] == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["ok", "ok"], "ok"),
+        (["ok", "degraded"], "degraded"),
+        (["degraded", "failed", "ok"], "failed"),
+        ([], "ok"),
+    ],
+)
+def test_readiness_is_the_worst_health_check(states: list[HealthState], expected: HealthState):
+    def check(state: HealthState) -> Callable[[], Any]:
+        async def run() -> HealthCheck:
+            return HealthCheck(state, None if state == "ok" else f"It is {state}.")
+
+        return run
+
+    checks = {f"check-{index}": check(state) for index, state in enumerate(states)}
+    readiness = asyncio.run(ReadinessProbe(checks, model_version=lambda: "v1").run())
+    assert readiness.status == expected
+    assert [result.status for result in readiness.checks.values()] == states
+    assert readiness.model_version == "v1"

@@ -60,6 +60,7 @@ def test_promotions_are_audited_once_with_author_and_reason(isolated_home: Servi
     with isolated_home.worker(), isolated_home.worker():
         before = eventually(lambda: recorded(2), seconds=10)
         assert [row.detail["version"] for row in before] == [old.version, version]
+        time.sleep(1.1)  # a promotion is identified by version and time, and the time is in whole seconds
         rolled_back = store.rollback(by="night shift", reason="complaints")
         *_, last = eventually(lambda: recorded(3), seconds=10)
         time.sleep(2 * POLL_SECONDS)  # for the other worker to poll as well
