@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from litestar.params import FromQuery, QueryParameter
 
+from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.analytics.schemas import Fleet
 
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
@@ -61,7 +62,7 @@ def provide_filters(
     to_month: Annotated[str | None, QueryParameter(pattern=MONTH_PATTERN, description="Last month, YYYY-MM.")] = None,
     fleet: FromQuery[Fleet | None] = None,
     borough: FromQuery[Borough | None] = None,
-    zone: Annotated[int | None, QueryParameter(ge=1, le=263, description="Pickup zone.")] = None,
+    zone: Annotated[int | None, QueryParameter(ge=FIRST_ZONE, le=LAST_ZONE, description="Pickup zone.")] = None,
 ) -> Filters:
     """Return the filters in a request's query string."""
     return Filters(from_month, to_month, fleet, borough, zone)

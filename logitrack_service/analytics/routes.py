@@ -10,6 +10,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
+from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.analytics import statements
 from logitrack_service.analytics.filters import Filters, provide_filters
 from logitrack_service.analytics.pages import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
@@ -113,7 +114,9 @@ async def zone_pairs(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
     reports: NamedDependency[Reports],
-    dropoff_zone: Annotated[int | None, QueryParameter(ge=1, le=263, description="Drop-off zone.")] = None,
+    dropoff_zone: Annotated[
+        int | None, QueryParameter(ge=FIRST_ZONE, le=LAST_ZONE, description="Drop-off zone.")
+    ] = None,
     min_trips: Annotated[int, QueryParameter(ge=1, le=10_000_000, description="Least trips of a pair.")] = 1,
     limit: Limit = DEFAULT_PAGE_ROWS,
     after: After = None,

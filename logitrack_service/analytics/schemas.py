@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
+
 Hour = Annotated[int, msgspec.Meta(ge=0, le=23, description="Hour of the pickup.")]
 Weekday = Annotated[int, msgspec.Meta(ge=1, le=7, description="ISO weekday of the pickup; Monday is 1.")]
-ZoneId = Annotated[int, msgspec.Meta(ge=1, le=263, description="TLC taxi zone.")]
+ZoneId = Annotated[int, msgspec.Meta(ge=FIRST_ZONE, le=LAST_ZONE, description="TLC taxi zone.")]
 Month = Annotated[str, msgspec.Meta(description="YYYY-MM.", examples=["2019-03"])]
 Trips = Annotated[int, msgspec.Meta(ge=0, description="Number of trips.")]
 Minutes = Annotated[float, msgspec.Meta(description="Minutes.")]
