@@ -211,12 +211,12 @@ def create_admin(
 ) -> None:
     """Make an account with the role admin; it can give others their roles over HTTP."""
     # The only command that needs the service's own code: accounts are its business.
-    from logitrack_service.auth.admin import create_admin_account
+    from logitrack_service.auth.admin import create_admin as create
 
     password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
     if not password_stdin and typer.prompt("Again", hide_input=True) != password:
         raise LogitrackError("The two passwords differ: nothing was made, try again.")
-    create_admin_account(get_settings(), username, password)
+    create(get_settings(), username, password)
     console.print(f"{username} is an admin.", highlight=False)
 
 

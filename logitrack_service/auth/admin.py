@@ -14,7 +14,7 @@ from logitrack_service.errors import InvalidFieldsError, InvalidRequestError
 from logitrack_service.settings import ServiceSettings, get_service_settings
 
 
-def create_admin_account(
+def create_admin(
     settings: Settings, username: str, password: str, *, service_settings: ServiceSettings | None = None
 ) -> None:
     """Create an account with the role admin.

@@ -18,7 +18,7 @@ import pytest
 
 from logitrack_assets.database import database_url
 from logitrack_assets.settings import Settings
-from logitrack_service.auth.admin import create_admin_account
+from logitrack_service.auth.admin import create_admin
 from logitrack_service.settings import ServiceSettings
 from logitrack_tests.service.models import promote_model
 from logitrack_tests.service.processes import PASSWORD, RunningService, running
@@ -32,7 +32,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     promote_model(home)
     shared = Settings(home=home, database_url=None)
     database_url(shared)
-    create_admin_account(shared, "first-admin", PASSWORD, service_settings=ServiceSettings())
+    create_admin(shared, "first-admin", PASSWORD, service_settings=ServiceSettings())
     with running(home, workers=1, argon2_memory_kib="64", argon2_iterations="1", log_level="warning") as started:
         yield started
 
