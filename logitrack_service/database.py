@@ -31,8 +31,3 @@ def connect(url: str) -> AsyncEngine:
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC",
         },
     )
-
-
-def driver_dsn(url: str) -> str:
-    """Return a SQLAlchemy URL as the DSN that psycopg itself takes."""
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)

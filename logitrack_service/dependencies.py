@@ -10,6 +10,7 @@ from typing import Any
 
 from litestar.di import Provide
 
+from logitrack_assets.database import psycopg_dsn
 from logitrack_assets.settings import Settings
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.analytics.query import AnalystQueries
@@ -17,10 +18,12 @@ from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth.accounts import Accounts
 from logitrack_service.auth.guards import BearerAuthenticator
 from logitrack_service.auth.keys import Keys
+from logitrack_service.auth.login import LoginService
+from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.passwords import Passwords
-from logitrack_service.auth.sessions import Revocations
+from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.tokens import Tokens
-from logitrack_service.database import connect, driver_dsn
+from logitrack_service.database import connect
 from logitrack_service.database_initializer import DatabaseInitializer
 from logitrack_service.observability.health import HealthCheck, ReadinessProbe, check_database
 from logitrack_service.predictions.batching import DynamicBatcher
@@ -53,17 +56,19 @@ class Components:
         self.engine = connect(url)
         self.passwords = Passwords(service_settings)
         self.tokens = Tokens(keys, minutes=service_settings.access_token_minutes)
-        self.revocations = Revocations(driver_dsn(url), token_seconds=self.tokens.seconds)
+        self.revocations = Revocations(psycopg_dsn(url), token_seconds=self.tokens.seconds)
         self.authenticator = BearerAuthenticator(self.tokens, self.revocations)
-        self.accounts = Accounts(
+        self.accounts = Accounts(self.engine, self.passwords, self.revocations)
+        self.login_service = LoginService(
             self.engine, self.passwords, self.revocations, refresh_days=service_settings.refresh_token_days
         )
+        self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
         self.database_initializer = DatabaseInitializer(url, analyst)
         self.model_reloader = ModelReloader(settings.home / "models", self.engine)
-        self.prediction_log = PredictionLog(driver_dsn(url))
+        self.prediction_log = PredictionLog(psycopg_dsn(url))
         self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log)
         self.reports = Reports(self.engine)
-        self.analyst_queries = AnalystQueries(driver_dsn(analyst.url), service_settings)
+        self.analyst_queries = AnalystQueries(psycopg_dsn(analyst.url), service_settings)
         self.readiness_probe = ReadinessProbe(
             {
                 "model": self.model_reloader.check_health,
@@ -94,7 +99,9 @@ class Components:
             "analyst_queries": _provide(self.analyst_queries),
             "batcher": _provide(self.batcher),
             "engine": _provide(self.engine),
+            "login_service": _provide(self.login_service),
             "model_reloader": _provide(self.model_reloader),
+            "password_changer": _provide(self.password_changer),
             "prediction_log": _provide(self.prediction_log),
             "readiness_probe": _provide(self.readiness_probe),
             "reports": _provide(self.reports),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy.schema import CreateSchema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE, VERSION_SCHEMA = "schema_version", "warehouse"
@@ -23,11 +25,9 @@ def migrate(url: str) -> None:
     engine = create_engine(url)
     try:
         with engine.begin() as connection:
-            connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
-            connection.execute(text("create schema if not exists warehouse"))
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            connection.execute(CreateSchema(VERSION_SCHEMA, if_not_exists=True))
+            command.upgrade(alembic_config(connection), "head")
     finally:
         engine.dispose()
 
@@ -37,10 +37,12 @@ def has_pending_migrations(connection: Connection) -> bool:
     context = MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE, "version_table_schema": VERSION_SCHEMA}
     )
-    return set(context.get_current_heads()) != set(ScriptDirectory.from_config(_config()).get_heads())
+    scripts = ScriptDirectory.from_config(alembic_config(connection))
+    return set(context.get_current_heads()) != set(scripts.get_heads())
 
 
-def _config() -> Config:
-    config = Config()
+def alembic_config(connection: Connection) -> Config:
+    """Return the Alembic configuration of this package's migrations, to run on `connection`."""
+    config = Config(stdout=io.StringIO(), attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS))
     return config

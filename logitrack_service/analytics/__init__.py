@@ -1,1 +1,1 @@
-"""How long rides took: reports over the rollups, and analysts' own questions in SQL."""
+"""Analytics: reports over the warehouse's rollups, and analysts' own SQL queries."""

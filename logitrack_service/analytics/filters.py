@@ -1,88 +1,68 @@
-"""Filters that every report takes, and pages that go on where the last one ended."""
+"""Filters that most reports share."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import msgspec
 from litestar.params import FromQuery, QueryParameter
 
-from logitrack_service.http.problems import FieldProblem, problem
+from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
+from logitrack_service.analytics.schemas import Fleet
 
-MONTH = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
-BOROUGHS = Literal["Manhattan", "Queens", "Brooklyn", "Bronx", "Staten Island", "EWR"]
-PAGE, MAX_PAGE_ROWS = 100, 500
-
-Cursor = TypeVar("Cursor")
+MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
+Borough = Literal["Manhattan", "Queens", "Brooklyn", "Bronx", "Staten Island", "EWR"]
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which trips a report is about; None takes all. Zone and borough are those of the pickup."""
+    """Which trips a report covers; None means all. Zone and borough are those of the pickup.
 
-    from_month: str | None
-    to_month: str | None
-    fleet: str | None
-    borough: str | None
-    zone: int | None
+    Attributes:
+        from_month: First month, YYYY-MM.
+        to_month: Last month, YYYY-MM.
+        fleet: yellow or green.
+        borough: Borough of the pickup.
+        zone: TLC taxi zone of the pickup.
+    """
+
+    from_month: str | None = None
+    to_month: str | None = None
+    fleet: Fleet | None = None
+    borough: Borough | None = None
+    zone: int | None = None
 
     @property
     def by_place(self) -> bool:
-        """Whether only some pickup zones are meant."""
+        """Return whether the filters select pickup zones."""
         return self.borough is not None or self.zone is not None
 
     def where(self, *, zone_column: str | None = None) -> tuple[str, dict[str, Any]]:
-        """A condition over columns month, fleet and the given zone column, and its values."""
-        conditions = ["true"]
-        values: dict[str, Any] = {}
-        for condition, name, value in (
-            ("month >= :from_month", "from_month", self.from_month),
-            ("month <= :to_month", "to_month", self.to_month),
-            ("fleet = :fleet", "fleet", self.fleet),
-        ):
-            if value is not None:
-                conditions.append(condition)
-                values[name] = value
-        if zone_column is not None and self.zone is not None:
-            conditions.append(f"{zone_column} = :zone")
-            values["zone"] = self.zone
-        if zone_column is not None and self.borough is not None:
-            conditions.append(f"{zone_column} in (select zone from warehouse.zones where borough = :borough)")
-            values["borough"] = self.borough
-        return " and ".join(conditions), values
+        """Return an SQL condition with named parameters, and their values.
+
+        Args:
+            zone_column: Column that zone and borough apply to, besides `month` and `fleet`; None ignores them.
+        """
+        conditions = {
+            "from_month": "month >= :from_month",
+            "to_month": "month <= :to_month",
+            "fleet": "fleet = :fleet",
+        }
+        if zone_column is not None:
+            conditions["zone"] = f"{zone_column} = :zone"
+            conditions["borough"] = f"{zone_column} in (select zone from warehouse.zones where borough = :borough)"
+        values = {name: getattr(self, name) for name in conditions if getattr(self, name) is not None}
+        return " and ".join(["true", *(conditions[name] for name in values)]), values
 
 
 def provide_filters(
-    from_month: Annotated[str | None, QueryParameter(pattern=MONTH, description="First month, YYYY-MM.")] = None,
-    to_month: Annotated[str | None, QueryParameter(pattern=MONTH, description="Last month, YYYY-MM.")] = None,
-    fleet: FromQuery[Literal["yellow", "green"] | None] = None,
-    borough: FromQuery[BOROUGHS | None] = None,
-    zone: Annotated[int | None, QueryParameter(ge=1, le=263, description="Pickup zone.")] = None,
+    from_month: Annotated[
+        str | None, QueryParameter(pattern=MONTH_PATTERN, description="First month, YYYY-MM.")
+    ] = None,
+    to_month: Annotated[str | None, QueryParameter(pattern=MONTH_PATTERN, description="Last month, YYYY-MM.")] = None,
+    fleet: FromQuery[Fleet | None] = None,
+    borough: FromQuery[Borough | None] = None,
+    zone: Annotated[int | None, QueryParameter(ge=FIRST_ZONE, le=LAST_ZONE, description="Pickup zone.")] = None,
 ) -> Filters:
-    """The filters of a request."""
+    """Return the filters in a request's query string."""
     return Filters(from_month, to_month, fleet, borough, zone)
-
-
-def write_cursor(*values: int | str) -> str:
-    """Where a page ended, as text that a URL can carry."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
-
-
-def read_cursor(cursor: str | None, kind: type[Cursor]) -> Cursor | None:
-    """Where the last page ended; None for the first page.
-
-    Raises:
-        HTTPException: 422 for what is no cursor of this report.
-    """
-    if cursor is None:
-        return None
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=kind)
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise problem(
-            422, "Some values are not valid.", errors=[FieldProblem("after", "This is no cursor of this report.")]
-        ) from None

@@ -1,30 +1,38 @@
-"""An analyst's own question in SQL.
+"""Analysts' own SQL queries.
 
-PostgreSQL itself refuses whatever is not allowed: the role can only read the views in `analytics`. The text becomes a
-sub-query of ours, sent with the extended protocol, which takes one statement: it cannot be anything but a query, and a
-row that is too large fails in PostgreSQL before it can fill this process. Each query has a connection of its own, so
-nothing that it does to its session outlives it.
+PostgreSQL itself refuses whatever is not allowed: the analyst role can only read the views in `analytics`. The text
+becomes a sub-query and is sent with the extended protocol, which accepts one statement, so it can only be a query; a
+row that is too large fails in PostgreSQL before it reaches this process. Each query has its own connection, so no
+session state outlives it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import Annotated, Any
 
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.rows import tuple_row
 
-from logitrack_service.http.problems import problem
+from logitrack_service.errors import (
+    InvalidRequestError,
+    TimeLimitExceededError,
+    TooLargeError,
+    UnavailableError,
+)
 from logitrack_service.settings import ServiceSettings
 
 MAX_CONCURRENT_QUERIES = 4  # per worker
-WORK_MEMORY, TEMPORARY_DISK = "32MB", "256MB"
+QUEUE_SECONDS = 2.0  # a query waits this long for one of the above
+GRACE_SECONDS = 3.0  # for PostgreSQL to enforce the statement's limit before this process does
+RETRY_SECONDS = 5
+WORK_MEMORY = "32MB"
 
-# psycopg's placeholders (`%s`, `%(name)s`) and plain names (`:name`) mean the same; strings, quoted names, comments and
-# casts are left alone. This finds placeholders and keeps nobody out.
+# psycopg's `%(name)s` and `:name` are equivalent; strings, quoted names, comments and casts are left as they are. This
+# is no security boundary: values are bound by PostgreSQL.
 _PLACEHOLDER = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<tag>\$\w*\$).*?(?P=tag) | ::
         | :(?P<plain>[A-Za-z_]\w*) | %\((?P<named>[A-Za-z_]\w*)\)s""",
@@ -35,16 +43,16 @@ Value = str | int | float | bool | None | list[str | int | float]
 
 
 class QueryRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """One SELECT over the views in `analytics`, with its values bound: `$1` for a list, `:name` for an object."""
+    """One SELECT over the views in `analytics`, with values to bind: `$1` for a list, `:name` for an object."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
     parameters: dict[str, Value] | list[Value] | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
-    explain: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100_000, description="Rows to return at most.")] = 1_000
+    explain: Annotated[bool, msgspec.Meta(description="Return the plan instead of rows.")] = False
 
 
 class QueryResponse(msgspec.Struct):
-    """Columns and rows; `truncated` says that there were more."""
+    """Columns and rows; `truncated` means that the query has more rows."""
 
     columns: list[str]
     rows: list[list[Any]]
@@ -54,66 +62,73 @@ class QueryResponse(msgspec.Struct):
 
 
 class AnalystQueries:
-    """Runs analysts' queries, a few at a time."""
+    """Runs analysts' queries, with a limit on concurrent ones."""
 
     def __init__(self, dsn: str, settings: ServiceSettings) -> None:
         self._dsn, self._settings = dsn, settings
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)
 
     async def run(self, query: QueryRequest) -> QueryResponse:
-        """The answer of PostgreSQL.
+        """Run a query and return its rows.
 
         Raises:
-            HTTPException: 400 for what PostgreSQL refuses or does not understand, 408 for a query that takes too long,
-                413 for an answer that is too large, 503 when the service is busy with others.
+            InvalidRequestError: PostgreSQL refused the query, or a parameter does not occur in it.
+            TimeLimitExceededError: The query exceeded the time limit.
+            TooLargeError: The result exceeds the size limit.
+            UnavailableError: Other queries occupy every slot.
         """
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(QUEUE_SECONDS):
                 await self._semaphore.acquire()
         except TimeoutError:
-            raise problem(
-                503, "Other analysts' queries are still running: try again.", headers={"Retry-After": "5"}
+            raise UnavailableError(
+                "Other analysts' queries are still running: try again.", retry_after_seconds=RETRY_SECONDS
             ) from None
         try:
-            async with asyncio.timeout(self._settings.query_seconds + 3):
+            async with asyncio.timeout(self._settings.query_seconds + GRACE_SECONDS):
                 return await self._run(query)
         except (TimeoutError, psycopg.errors.QueryCanceled):
-            raise problem(408, f"The query took longer than {self._settings.query_seconds} seconds.") from None
-        except psycopg.OperationalError as error:
-            if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
-                raise
-            raise problem(400, f"PostgreSQL refused the query: {_error_message(error)}") from None
+            raise TimeLimitExceededError(
+                f"The query took longer than {self._settings.query_seconds} seconds."
+            ) from None
         except psycopg.Error as error:
-            raise problem(400, f"PostgreSQL refused the query: {_error_message(error)}") from None
+            if _is_connection_failure(error):
+                raise
+            raise InvalidRequestError(f"PostgreSQL refused the query: {_error_message(error)}") from None
         finally:
             self._semaphore.release()
 
     async def _run(self, query: QueryRequest) -> QueryResponse:
-        began = asyncio.get_running_loop().time()
-        most = min(query.limit, self._settings.query_rows)
-        sql, values = _bound(query)
-        body = sql.strip().rstrip(";").rstrip()
-        if query.explain:
-            statement = f"explain (verbose) {body}"
-        else:
-            # A newline before the parenthesis: the text may end in a comment.
-            statement = (
-                f"select q.* from (\n{body}\n) as q"
-                f" where analytics.fits(octet_length(cast(q as text)), {self._settings.query_bytes})"
-                f" limit {most + 1}"
-            )
+        started = asyncio.get_running_loop().time()
+        max_rows = min(query.limit, self._settings.query_rows)
+        sql, values = bind_parameters(query.sql, query.parameters)
+        statement = self._statement(sql, max_rows, explain=query.explain)
         rows: list[list[Any]] = []
         size = 0
+        truncated = False
         async with await self._connect() as connection, psycopg.AsyncRawCursor(connection) as cursor:
-            cursor.row_factory = tuple_row  # type: ignore[assignment]
             async for row in cursor.stream(statement, values):
-                if len(rows) == most and not query.explain:
-                    return _answer(cursor, rows, True, began)
+                if len(rows) == max_rows and not query.explain:
+                    truncated = True
+                    break
                 size += sum(len(str(value)) for value in row)
                 if size > self._settings.query_bytes:
-                    raise problem(413, f"The answer is larger than {self._settings.query_bytes:,} bytes: ask for less.")
-                rows.append([_plain(value) for value in row])
-            return _answer(cursor, rows, False, began)
+                    raise TooLargeError(f"The result is larger than {self._settings.query_bytes:,} bytes: select less.")
+                rows.append([_json_value(value) for value in row])
+            columns = [column.name for column in cursor.description or []]
+        milliseconds = round((asyncio.get_running_loop().time() - started) * 1000, 1)
+        return QueryResponse(columns, rows, len(rows), truncated, milliseconds)
+
+    def _statement(self, sql: str, max_rows: int, *, explain: bool) -> str:
+        body = sql.strip().rstrip(";").rstrip()
+        if explain:
+            return f"explain (verbose) {body}"
+        # A line break before the parenthesis: the text may end in a comment.
+        return (
+            f"select q.* from (\n{body}\n) as q"
+            f" where analytics.fits(octet_length(cast(q as text)), {self._settings.query_bytes})"
+            f" limit {max_rows + 1}"
+        )
 
     async def _connect(self) -> AsyncConnection:
         return await AsyncConnection.connect(
@@ -129,36 +144,47 @@ class AnalystQueries:
         )
 
 
-def _bound(query: QueryRequest) -> tuple[str, list[Value]]:
-    """The text with `$n` for every value, and the values."""
-    if not isinstance(query.parameters, dict):
-        return query.sql, query.parameters or []
-    names = list(query.parameters)
+def bind_parameters(sql: str, parameters: dict[str, Value] | list[Value] | None) -> tuple[str, list[Value]]:
+    """Return the text with PostgreSQL's `$n` for each named placeholder, and the values in that order.
 
-    def place(found: re.Match[str]) -> str:
-        name = found["plain"] or found["named"]
-        return f"${names.index(name) + 1}" if name in names else found[0]
+    Args:
+        sql: Text of the query.
+        parameters: Values by name, or a list for a text that already has `$1`, `$2`, ….
 
-    sql = _PLACEHOLDER.sub(place, query.sql)
-    used = [name for name in names if f"${names.index(name) + 1}" in sql]
-    if used != names:
-        unused = ", ".join(name for name in names if name not in used)
-        raise problem(400, f"These parameters do not occur in the query: {unused}.")
-    return sql, list(query.parameters.values())
+    Raises:
+        InvalidRequestError: A named parameter does not occur in the text.
+    """
+    if not isinstance(parameters, dict):
+        return sql, parameters or []
+    numbers = {name: number for number, name in enumerate(parameters, start=1)}
+    used: set[str] = set()
+
+    def replace(match: re.Match[str]) -> str:
+        name = match["plain"] or match["named"]
+        if name not in numbers:
+            return match[0]
+        used.add(name)
+        return f"${numbers[name]}"
+
+    numbered = _PLACEHOLDER.sub(replace, sql)
+    if unused := [name for name in parameters if name not in used]:
+        raise InvalidRequestError(f"These parameters do not occur in the query: {', '.join(unused)}.")
+    return numbered, list(parameters.values())
 
 
-def _answer(cursor: psycopg.AsyncCursor[Any], rows: list[list[Any]], truncated: bool, began: float) -> QueryResponse:
-    columns = [column.name for column in cursor.description or []]
-    milliseconds = round((asyncio.get_running_loop().time() - began) * 1000, 1)
-    return QueryResponse(columns, rows, len(rows), truncated, milliseconds)
+def _is_connection_failure(error: psycopg.Error) -> bool:
+    """Return whether the connection failed or the server is shutting down, as opposed to a refused query."""
+    return isinstance(error, psycopg.OperationalError) and (
+        error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
+    )
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+def _json_value(value: Any) -> Any:
+    """Return a value that JSON can represent; NaN and infinities become null, other types text."""
     if value is None or isinstance(value, (bool, int, str, list, dict)):
         return value
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
+        return value if math.isfinite(value) else None
     return str(value)
 
 

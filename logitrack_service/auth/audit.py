@@ -1,18 +1,14 @@
-"""What happened to accounts, in the log and in PostgreSQL. Never a password, a token or a key."""
+"""Audit events of accounts, in the log and in PostgreSQL. They never contain a password, a token or a key."""
 
 from __future__ import annotations
 
-import msgspec
 import structlog
-from sqlalchemy import text
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-log = structlog.get_logger("logitrack.audit")
+from logitrack_assets.database.tables import audit_events
 
-_INSERT = text(
-    "insert into service.audit_events (event, account_id, username, address, request_id, detail)"
-    " values (:event, :account_id, :username, :address, :request_id, cast(:detail as jsonb))"
-)
+log = structlog.get_logger("logitrack.audit")
 
 
 async def audit(
@@ -24,17 +20,15 @@ async def audit(
     address: str | None = None,
     **detail: str | int,
 ) -> None:
-    """Records an event with the transaction that it belongs to."""
+    """Record an event in the caller's transaction."""
     log.info(event, account_id=account_id, username=username, address=address, **detail)
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
     await connection.execute(
-        _INSERT,
-        {
-            "event": event,
-            "account_id": account_id,
-            "username": username,
-            "address": address,
-            "request_id": request_id,
-            "detail": msgspec.json.encode(detail).decode() if detail else None,
-        },
+        insert(audit_events).values(
+            event=event,
+            account_id=account_id,
+            username=username,
+            address=address,
+            request_id=structlog.contextvars.get_contextvars().get("request_id"),
+            detail=detail or None,
+        )
     )

@@ -1,4 +1,4 @@
-"""Who may pass: the token on the way in, and the role at the door of a handler."""
+"""Bearer-token authentication and role guards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import ASGIApp
 
-from logitrack_service.auth.sessions import Revocations
+from logitrack_service.auth.revocations import Revocations
+from logitrack_service.auth.roles import Role, includes_role
 from logitrack_service.auth.tokens import Identity, InvalidTokenError, Tokens
 from logitrack_service.errors import AuthenticationError, PermissionDeniedError
-from logitrack_service.http.problems import problem
-
-ROLES = ("user", "analyst", "admin")  # each may do what those before it may
 
 
 class BearerAuthenticator:
@@ -28,15 +26,15 @@ class BearerAuthenticator:
         """Return the identity of the caller.
 
         Raises:
-            AuthenticationError: the token is missing, invalid, expired or revoked.
+            AuthenticationError: The token is missing, invalid, expired or revoked.
         """
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise AuthenticationError("This needs an access token: get one from /token.", challenge="Bearer")
+            raise AuthenticationError("An access token is required: get one from /token.", challenge="Bearer")
         try:
             identity = self._tokens.read(token.strip())
         except InvalidTokenError:
-            raise AuthenticationError("This access token is not valid or has expired.") from None
+            raise AuthenticationError("This access token is invalid or has expired.") from None
         if self._revocations.includes(identity.session_id):
             raise AuthenticationError("This access token has been revoked.")
         return identity
@@ -64,11 +62,11 @@ class LoopbackOrAdminGuard:
         """Admit or refuse a request.
 
         Raises:
-            AuthenticationError: the client is on another machine and sent no valid token.
-            PermissionDeniedError: the client is on another machine and not an admin.
+            AuthenticationError: The client is on another machine and sent no valid token.
+            PermissionDeniedError: The client is on another machine and not an admin.
         """
         if not is_loopback(connection) and self._authenticator.authenticate(connection).role != "admin":
-            raise PermissionDeniedError("From another machine this needs the role admin.")
+            raise PermissionDeniedError("From another machine the role admin is required.")
 
 
 def is_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
@@ -77,22 +75,25 @@ def is_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     return not forwarded and connection.client is not None and connection.client.host in ("127.0.0.1", "::1")
 
 
-def unauthorized(detail: str, *, challenge: str = 'Bearer error="invalid_token"') -> Exception:
-    """A 401 with the challenge that RFC 6750 asks for."""
-    return problem(401, detail, headers={"WWW-Authenticate": challenge})
-
-
 def require_analyst(connection: ASGIConnection[Any, Identity, Any, Any], _: BaseRouteHandler) -> None:
-    """Lets analysts and admins pass."""
-    _require("analyst", connection)
+    """Admit analysts and admins.
+
+    Raises:
+        PermissionDeniedError: The caller has another role.
+    """
+    _require_role("analyst", connection)
 
 
 def require_admin(connection: ASGIConnection[Any, Identity, Any, Any], _: BaseRouteHandler) -> None:
-    """Lets admins pass."""
-    _require("admin", connection)
+    """Admit admins.
+
+    Raises:
+        PermissionDeniedError: The caller has another role.
+    """
+    _require_role("admin", connection)
 
 
-def _require(role: str, connection: ASGIConnection[Any, Identity, Any, Any]) -> None:
-    has = connection.user.role
-    if has not in ROLES or ROLES.index(has) < ROLES.index(role):
-        raise problem(403, f"This needs the role {role}; you have the role {has}.")
+def _require_role(required: Role, connection: ASGIConnection[Any, Identity, Any, Any]) -> None:
+    role = connection.user.role
+    if not includes_role(role, required):
+        raise PermissionDeniedError(f"The role {required} is required; this account has the role {role}.")

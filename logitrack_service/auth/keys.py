@@ -1,4 +1,4 @@
-"""The keys that sign access tokens, and what else is derived from them."""
+"""Keys that sign access tokens, and secrets derived from them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from logitrack_assets.settings import Settings, SettingsError
 from logitrack_service.settings import ServiceSettings
 
 MIN_KEY_BYTES = 32  # RFC 7518, 3.2: HS256 needs a key at least as long as its hash
+MIN_DISTINCT_BYTES = 8
 
-# Keys that tutorials print. Whoever copied one has signed with a key the whole world knows.
+# Keys printed in tutorials: anyone can sign with them.
 _PUBLISHED_KEYS = frozenset(
     {
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",  # FastAPI's tutorial
@@ -30,61 +31,71 @@ _PUBLISHED_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class Keys:
-    """The key that signs now, and every key that may have signed a token still alive, by key id."""
+    """Signing keys by key id.
+
+    Attributes:
+        current: Id of the key that signs new tokens.
+        by_id: Every key whose tokens are accepted, the current one included.
+    """
 
     current: str
     by_id: dict[str, bytes]
 
     def derive(self, purpose: str) -> str:
-        """A secret of its own for another purpose, in hex; it says nothing about the key."""
+        """Return a secret for another purpose, in hexadecimal; it reveals nothing about the key."""
         return hmac.new(self.by_id[self.current], f"logitrack:{purpose}".encode(), hashlib.sha256).hexdigest()
 
 
 def key_id(key: bytes) -> str:
-    """The name a token's header gives its key: short, stable, and no help in guessing the key."""
+    """Return the `kid` of a key: short, stable, and no help in guessing the key."""
     return hashlib.sha256(b"logitrack:kid:" + key).hexdigest()[:12]
 
 
 def load_keys(settings: Settings, service: ServiceSettings) -> Keys:
-    """The keys from the settings or, in the embedded mode, one made at random and kept under the home folder.
+    """Return the keys from the settings or, in the embedded mode, a random one stored in the home folder.
 
     Raises:
-        SettingsError: no key outside the embedded mode, or one too short or known to everybody.
+        SettingsError: No key outside the embedded mode, or one that is too short, published or easily guessed.
     """
     if settings.secret_key is not None:
-        current = _checked(settings.secret_key.get_secret_value(), "LOGITRACK_SECRET_KEY")
+        current = _validated(settings.secret_key.get_secret_value(), "LOGITRACK_SECRET_KEY")
     elif settings.embedded:
         current = load_or_create_key(settings.home / "secret_key")
     else:
         raise SettingsError(
-            "LOGITRACK_SECRET_KEY is not set: with LOGITRACK_DATABASE_URL the service needs a key of its own; "
-            'make one with `python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
+            "LOGITRACK_SECRET_KEY is not set: with LOGITRACK_DATABASE_URL the service needs its own key; "
+            'create one with `python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
         )
     previous = [
-        _checked(key.get_secret_value(), "LOGITRACK_SECRET_KEYS_PREVIOUS") for key in service.secret_keys_previous
+        _validated(key.get_secret_value(), "LOGITRACK_SECRET_KEYS_PREVIOUS") for key in service.secret_keys_previous
     ]
     return Keys(current=key_id(current), by_id={key_id(key): key for key in [current, *previous]})
 
 
-def _checked(text: str, setting: str) -> bytes:
-    key = text.encode()
-    if len(key) < MIN_KEY_BYTES:
-        raise SettingsError(f"{setting} holds a key of {len(key)} bytes: at least {MIN_KEY_BYTES} are needed.")
-    if text in _PUBLISHED_KEYS or len(set(key)) < 8 or is_bad_password(text):
-        raise SettingsError(f"{setting} holds a key that everybody knows or guesses: make a random one.")
-    return key
-
-
 def load_or_create_key(path: Path) -> bytes:
-    """Reads the key file, made at most once however many processes ask at the same time."""
+    """Return the key stored in a file; create it once, however many processes start at the same time.
+
+    Raises:
+        SettingsError: The file holds no acceptable key.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".secret_key.{os.getpid()}.{secrets.token_hex(4)}")
+        # os.open sets the mode at creation: the key is never readable by others.
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
             file.write(secrets.token_urlsafe(48))
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process was first: its key is the key
+        with contextlib.suppress(FileExistsError):  # another process created the key first
             os.link(draft, path)
         draft.unlink()
-    return _checked(path.read_text().strip(), str(path))
+    return _validated(path.read_text().strip(), str(path))
+
+
+def _validated(text: str, source: str) -> bytes:
+    key = text.encode()
+    if len(key) < MIN_KEY_BYTES:
+        raise SettingsError(f"{source} holds a key of {len(key)} bytes: at least {MIN_KEY_BYTES} are needed.")
+    if text in _PUBLISHED_KEYS or len(set(key)) < MIN_DISTINCT_BYTES or is_bad_password(text):
+        raise SettingsError(f"{source} holds a key that is published or easily guessed: create a random one.")
+    return key

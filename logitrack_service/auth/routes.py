@@ -1,4 +1,4 @@
-"""/register, /token, /me and what else is about accounts."""
+"""HTTP handlers of accounts and logins: /register, /token, /logout, /me, /accounts."""
 
 from __future__ import annotations
 
@@ -10,39 +10,56 @@ from litestar import Request, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, RawBody
 
-from logitrack_service.auth.accounts import Account, Accounts, Login
+from logitrack_service.auth.accounts import Account, Accounts
 from logitrack_service.auth.guards import require_admin
+from logitrack_service.auth.login import Login, LoginService
+from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.passwords import MAX_LENGTH, MIN_LENGTH
+from logitrack_service.auth.roles import Role
 from logitrack_service.auth.tokens import Identity, Tokens
+from logitrack_service.errors import (
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    UnavailableError,
+)
 from logitrack_service.http.decoding import decode_form
 from logitrack_service.http.middleware import client_address
+from logitrack_service.http.openapi import problem_responses
 
 FORM = "application/x-www-form-urlencoded"
-SMALL = 16_384  # bytes: no login is larger
+MAX_BODY_BYTES = 16_384  # of a login, a registration or a change of an account
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"  # PostgreSQL takes no NUL
-Username = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", min_length=3, max_length=64)]
+EXAMPLE_USERNAME, EXAMPLE_PASSWORD = "dispatcher-1", "seven yellow cabs in the rain"
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"  # PostgreSQL's text cannot hold NUL
+Username = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", min_length=3, max_length=64),
+]
 NewPassword = Annotated[str, msgspec.Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
 GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 
 
 class Registration(msgspec.Struct, forbid_unknown_fields=True):
-    """A new account: 12 to 128 characters of password, no rules about which."""
+    """A new account. The password has 12 to 128 characters of any kind."""
 
     username: Username
     password: NewPassword
 
 
 class Profile(msgspec.Struct):
-    """An account as its owner sees it."""
+    """An account, as its owner and admins see it."""
 
     username: str
-    role: str
-    created_at: datetime
+    role: Role
+    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class PasswordForm(msgspec.Struct):
-    """OAuth2's password form."""
+    """OAuth2's password form (RFC 6749, 4.3.2)."""
 
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
     password: GivenPassword
@@ -53,38 +70,50 @@ class PasswordForm(msgspec.Struct):
 
 
 class RefreshRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A refresh token, to be spent on a new pair."""
+    """A refresh token, to be exchanged for new tokens."""
 
     refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class TokenPair(msgspec.Struct):
-    """An access token for the next minutes and the refresh token for the one after it."""
+    """An access token, its lifetime in seconds, and the refresh token for the next pair."""
 
     access_token: str
     expires_in: int
     refresh_token: str
-    token_type: str = "bearer"  # noqa: S105
+    token_type: str = "bearer"  # noqa: S105 -- the type's name (RFC 6750), no secret
 
 
 class PasswordChange(msgspec.Struct, forbid_unknown_fields=True):
-    """The password as it is, and as it shall be."""
+    """The current and the new password."""
 
     current_password: GivenPassword
     new_password: NewPassword
 
 
 class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
-    """What an account may do from now on."""
+    """The new role of an account."""
 
-    role: Literal["user", "analyst", "admin"]
+    role: Role
 
 
-@post("/register", exclude_from_auth=True, request_max_body_size=SMALL, summary="Make an account", tags=["identity"])
+@post(
+    "/register",
+    exclude_from_auth=True,
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"username": EXAMPLE_USERNAME, "password": EXAMPLE_PASSWORD},
+    responses=problem_responses(ConflictError, RateLimitedError, UnavailableError),
+    summary="Create an account",
+    tags=["identity"],
+)
 async def register(
     request: Request[Any, Any, Any], data: JSONBody[Registration], accounts: NamedDependency[Accounts]
 ) -> Profile:
-    """Makes an account with the role user."""
+    """Create an account with the role user.
+
+    Common and leaked passwords are refused; there are no rules about kinds of characters. Usernames are unique
+    regardless of case.
+    """
     account = await accounts.register(data.username, data.password, address=client_address(request.scope))
     return _profile(account)
 
@@ -93,64 +122,92 @@ async def register(
     "/token",
     exclude_from_auth=True,
     status_code=200,
-    request_max_body_size=SMALL,
+    request_max_body_size=MAX_BODY_BYTES,
     request_bodies={FORM: (PasswordForm,)},
+    responses=problem_responses(AuthenticationError, RateLimitedError, UnavailableError),
     summary="Log in",
     tags=["identity"],
 )
 async def token(
-    request: Request[Any, Any, Any], body: RawBody, accounts: NamedDependency[Accounts], tokens: NamedDependency[Tokens]
+    request: Request[Any, Any, Any],
+    body: RawBody,
+    login_service: NamedDependency[LoginService],
+    tokens: NamedDependency[Tokens],
 ) -> TokenPair:
-    """Answers OAuth2's password form with an access token and a refresh token."""
+    """Exchange a username and a password for an access token and a refresh token (OAuth2's password form).
+
+    Repeated failures are throttled per account and per network; the wait doubles up to five minutes.
+    """
     form = decode_form(body, PasswordForm)
-    login = await accounts.login(form.username, form.password, address=client_address(request.scope))
-    return _pair(tokens, login)
+    login = await login_service.login(form.username, form.password, address=client_address(request.scope))
+    return _token_pair(tokens, login)
 
 
 @post(
     "/token/refresh",
     exclude_from_auth=True,
     status_code=200,
-    request_max_body_size=SMALL,
+    request_max_body_size=MAX_BODY_BYTES,
+    responses=problem_responses(AuthenticationError, UnavailableError),
     summary="Renew a login",
     tags=["identity"],
 )
 async def refresh(
     request: Request[Any, Any, Any],
     data: JSONBody[RefreshRequest],
-    accounts: NamedDependency[Accounts],
+    login_service: NamedDependency[LoginService],
     tokens: NamedDependency[Tokens],
 ) -> TokenPair:
-    """Spends a refresh token on a new pair. A token that comes twice ends its session."""
-    return _pair(tokens, await accounts.refresh(data.refresh_token, address=client_address(request.scope)))
+    """Exchange a refresh token for a new pair of tokens.
+
+    Each refresh token works once. A token that is presented twice revokes its session (RFC 9700, 4.14.2).
+    """
+    login = await login_service.refresh(data.refresh_token, address=client_address(request.scope))
+    return _token_pair(tokens, login)
 
 
-@post("/logout", status_code=204, summary="Log out", tags=["identity"])
-async def logout(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> None:
-    """Ends this session: its tokens are refused at once, in every worker."""
-    await accounts.logout(request.user, everywhere=False, address=client_address(request.scope))
+@post("/logout", status_code=204, responses=problem_responses(UnavailableError), summary="Log out", tags=["identity"])
+async def logout(request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]) -> None:
+    """End this session. All its tokens are refused immediately, by every worker."""
+    await login_service.logout(request.user, everywhere=False, address=client_address(request.scope))
 
 
-@post("/logout/everywhere", status_code=204, summary="Log out everywhere", tags=["identity"])
-async def logout_everywhere(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> None:
-    """Ends every session of this account."""
-    await accounts.logout(request.user, everywhere=True, address=client_address(request.scope))
+@post(
+    "/logout/everywhere",
+    status_code=204,
+    responses=problem_responses(UnavailableError),
+    summary="Log out everywhere",
+    tags=["identity"],
+)
+async def logout_everywhere(request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]) -> None:
+    """End every session of this account."""
+    await login_service.logout(request.user, everywhere=True, address=client_address(request.scope))
 
 
-@get("/me", summary="Who am I", tags=["identity"])
+@get("/me", responses=problem_responses(UnavailableError), summary="Get the caller's account", tags=["identity"])
 async def me(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> Profile:
-    """The account that asks."""
+    """Return the account of the access token."""
     account = await accounts.find(request.user.account_id)
-    assert account is not None, "a session cannot outlive its account"
+    assert account is not None, "a foreign key ties sessions to accounts"
     return _profile(account)
 
 
-@post("/me/password", status_code=204, request_max_body_size=SMALL, summary="Change the password", tags=["identity"])
+@post(
+    "/me/password",
+    status_code=204,
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"current_password": EXAMPLE_PASSWORD, "new_password": "eight green cabs in the snow"},
+    responses=problem_responses(PermissionDeniedError, RateLimitedError, UnavailableError),
+    summary="Change the password",
+    tags=["identity"],
+)
 async def change_password(
-    request: Request[Identity, Any, Any], data: JSONBody[PasswordChange], accounts: NamedDependency[Accounts]
+    request: Request[Identity, Any, Any],
+    data: JSONBody[PasswordChange],
+    password_changer: NamedDependency[PasswordChanger],
 ) -> None:
-    """Changes the password and ends every session of this account, this one included."""
-    await accounts.change_password(
+    """Change the password and end every session of this account, including this one."""
+    await password_changer.change(
         request.user, data.current_password, data.new_password, address=client_address(request.scope)
     )
 
@@ -158,7 +215,9 @@ async def change_password(
 @put(
     "/accounts/{username:str}/role",
     guards=[require_admin],
-    request_max_body_size=SMALL,
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"role": "analyst"},
+    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
     summary="Change a role",
     tags=["identity"],
 )
@@ -168,24 +227,23 @@ async def change_role(
     data: JSONBody[RoleChange],
     accounts: NamedDependency[Accounts],
 ) -> Profile:
-    """Gives an account another role and ends its sessions."""
+    """Change the role of an account and end its sessions. The last admin cannot give up that role."""
     account = await accounts.set_role(username, data.role, by=request.user, address=client_address(request.scope))
     return _profile(account)
 
 
 def _profile(account: Account) -> Profile:
-    assert isinstance(account.created_at, datetime)
     return Profile(account.username, account.role, account.created_at)
 
 
-def _pair(tokens: Tokens, login: Login) -> TokenPair:
-    access = tokens.issue(
+def _token_pair(tokens: Tokens, login: Login) -> TokenPair:
+    access_token = tokens.issue(
         account_id=login.account.account_id,
         username=login.account.username,
         role=login.account.role,
         session_id=login.session_id,
     )
-    return TokenPair(access, tokens.seconds, login.refresh_token)
+    return TokenPair(access_token, tokens.seconds, login.refresh_token)
 
 
 routes = [register, token, refresh, logout, logout_everywhere, me, change_password, change_role]

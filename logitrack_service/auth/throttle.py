@@ -1,24 +1,38 @@
-"""Slowing down whoever guesses, kept in PostgreSQL so that it holds across workers and restarts.
+"""Throttling of attempts per account and per network, stored in PostgreSQL: it holds across workers and restarts.
 
-An attempt is counted before the password is looked at, in one statement: a hundred guesses sent at once are a hundred
-attempts. The first few are free, then each costs a wait that doubles up to a few minutes: nobody is locked out for
-good, and an hour of quiet forgives everything.
+An attempt is counted before the password is verified, in one statement, so a hundred concurrent guesses count as a
+hundred attempts. A burst of attempts is free; each one after it costs a wait that doubles up to a maximum. No account
+is locked permanently: after an hour without attempts the count starts again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, Integer, and_, case, cast, delete, extract, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
-from logitrack_service.http.problems import problem
+from logitrack_assets.database.tables import throttle
+from logitrack_service.errors import RateLimitedError
+
+RESET_AFTER = timedelta(hours=1)  # without an attempt
+_MAX_DOUBLINGS = 20  # keeps the power of two within a double
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How many attempts are free, and how long one may have to wait after them."""
+    """A throttled kind of attempt.
+
+    Attributes:
+        kind: Stored in `service.throttle.kind`.
+        burst: Attempts without a wait; the last of them starts the first wait.
+        max_wait_seconds: Longest wait after an attempt.
+    """
 
     kind: str
     burst: int
@@ -26,64 +40,39 @@ class Limit:
 
 
 LOGIN_ACCOUNT = Limit("login_account", burst=5)
-LOGIN_ADDRESS = Limit("login_address", burst=30)  # an office shares an address
+LOGIN_ADDRESS = Limit("login_address", burst=30)  # people in one office share an address
 REGISTER_ADDRESS = Limit("register_address", burst=100)
-
-_COUNT = text(
-    """
-    insert into service.throttle as t (kind, subject, attempts, last_at, blocked_until)
-    values (:kind, :subject, 1, now(), now())
-    on conflict (kind, subject) do update set
-        attempts = case when t.last_at < now() - interval '1 hour' then 1 else t.attempts + 1 end,
-        last_at = now(),
-        blocked_until = case
-            when t.last_at < now() - interval '1 hour' or t.attempts + 1 < :free then now()
-            else now() + make_interval(secs => least(power(2, least(t.attempts + 1 - :free, 20)), :longest))
-        end
-    where t.blocked_until <= now()
-    returning attempts
-    """
-)
-_WAIT = text(
-    "select ceil(extract(epoch from blocked_until - now()))::int from service.throttle"
-    " where kind = :kind and subject = :subject"
-)
 
 
 async def count_attempt(connection: AsyncConnection, limit: Limit, subject: str) -> None:
-    """Counts one attempt.
+    """Count one attempt of a subject: a username or a network.
 
     Raises:
-        HTTPException: 429, when the subject has to wait; the attempt does not prolong the wait.
+        RateLimitedError: The subject has to wait; the refused attempt does not prolong the wait.
     """
-    key = {"kind": limit.kind, "subject": subject}
-    counted = await connection.scalar(_COUNT, {**key, "free": limit.burst, "longest": limit.max_wait_seconds})
-    if counted is None:
-        wait = max(1, await connection.scalar(_WAIT, key) or 1)
-        raise problem(429, f"Too many attempts: try again in {wait} seconds.", headers={"Retry-After": str(wait)})
+    if await connection.scalar(_count_statement(limit, subject)) is not None:
+        return
+    remaining = cast(func.ceil(extract("epoch", throttle.c.blocked_until - func.now())), Integer)
+    seconds = max(1, await connection.scalar(select(remaining).where(_matches(limit, subject))) or 1)
+    raise RateLimitedError(f"Too many attempts: try again in {seconds} seconds.", retry_after_seconds=seconds)
 
 
 async def reset(connection: AsyncConnection, limit: Limit, subject: str) -> None:
-    """Forgets a subject's attempts: it has shown who it is."""
-    await connection.execute(
-        text("delete from service.throttle where kind = :kind and subject = :subject"),
-        {"kind": limit.kind, "subject": subject},
-    )
+    """Delete the attempts of a subject that has authenticated."""
+    await connection.execute(delete(throttle).where(_matches(limit, subject)))
 
 
 async def refund(connection: AsyncConnection, limit: Limit, subject: str) -> None:
-    """Takes one attempt back: a right password from an address does not wipe out its wrong ones."""
+    """Subtract one attempt: a correct password from a network does not erase its wrong ones."""
     await connection.execute(
-        text(
-            "update service.throttle set attempts = greatest(attempts - 1, 0), blocked_until = now()"
-            " where kind = :kind and subject = :subject"
-        ),
-        {"kind": limit.kind, "subject": subject},
+        update(throttle)
+        .where(_matches(limit, subject))
+        .values(attempts=func.greatest(throttle.c.attempts - 1, 0), blocked_until=func.now())
     )
 
 
 def network_of(address: str) -> str:
-    """The address to count by: an IPv6 customer owns a /64 and would otherwise have 2^64 tries."""
+    """Return the network to throttle an address by: an IPv6 customer owns a /64, hence 2^64 addresses."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -93,3 +82,32 @@ def network_of(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ip_network((parsed, 64), strict=False))
     return address
+
+
+def _count_statement(limit: Limit, subject: str) -> ReturningInsert[Any]:
+    """Return the upsert that counts an attempt; it returns no row while the subject is blocked."""
+    expired = throttle.c.last_at < func.now() - RESET_AFTER
+    attempts = throttle.c.attempts + 1
+    doublings = func.least(attempts - limit.burst, _MAX_DOUBLINGS)
+    wait_seconds = func.least(func.power(2, doublings), limit.max_wait_seconds)
+    return (
+        insert(throttle)
+        .values(kind=limit.kind, subject=subject, attempts=1, last_at=func.now(), blocked_until=func.now())
+        .on_conflict_do_update(
+            index_elements=[throttle.c.kind, throttle.c.subject],
+            set_={
+                "attempts": case((expired, 1), else_=attempts),
+                "last_at": func.now(),
+                "blocked_until": case(
+                    (or_(expired, attempts < limit.burst), func.now()),
+                    else_=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, wait_seconds),
+                ),
+            },
+            where=throttle.c.blocked_until <= func.now(),
+        )
+        .returning(throttle.c.attempts)
+    )
+
+
+def _matches(limit: Limit, subject: str) -> ColumnElement[bool]:
+    return and_(throttle.c.kind == limit.kind, throttle.c.subject == subject)

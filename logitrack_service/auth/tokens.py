@@ -1,7 +1,7 @@
-"""Access tokens: short-lived, signed, and readable without asking the database.
+"""Access tokens: short-lived signed JWTs, validated without a database query.
 
-Every claim that is checked is also required, and the algorithm is pinned (RFC 8725). The key is found by the `kid` in
-the token's header, so that a new key can sign while tokens of the old one live out their minutes.
+Every claim that is validated is also required, and the algorithm is pinned (RFC 8725). The `kid` header names the key,
+so that a new key can sign while tokens of the previous one are still accepted until they expire.
 """
 
 from __future__ import annotations
@@ -17,36 +17,48 @@ from logitrack_service.auth.keys import Keys
 ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "logitrack"
 ACCESS = "access"
-REQUIRED = ["iss", "aud", "sub", "sid", "jti", "type", "role", "name", "iat", "nbf", "exp"]
-MAX_TOKEN_LENGTH = 2_000  # characters of a token worth looking at
-MAX_CACHED_TOKENS = 10_000  # tokens whose signature was found right, some 10 MB; checking one anew costs 0.1 ms
+REQUIRED_CLAIMS = ["iss", "aud", "sub", "sid", "jti", "type", "role", "name", "iat", "nbf", "exp"]
+MAX_TOKEN_LENGTH = 2_000  # characters; longer input is refused before it is parsed
+MAX_CACHED_TOKENS = 10_000  # verified tokens, about 10 MB; verifying a signature takes 0.1 ms
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whoever a valid access token speaks for."""
+    """The account and session that a valid access token names.
+
+    Attributes:
+        account_id: Id of the account.
+        username: Name of the account.
+        role: Role of the account when the token was issued; a change of role revokes the session.
+        session_id: UUID of the session.
+        expires_at: Expiry of the token in Unix seconds.
+    """
 
     account_id: int
     username: str
     role: str
     session_id: str
-    expires_at: int  # Unix seconds
+    expires_at: int
 
 
 class InvalidTokenError(Exception):
-    """A token that is not to be believed. Why is for the log, never for the client."""
+    """The token is not acceptable. The reason is for logs, never for the client."""
 
 
 class Tokens:
-    """Issues and reads access tokens."""
+    """Issues and validates access tokens.
+
+    Attributes:
+        seconds: Lifetime of an access token.
+    """
 
     def __init__(self, keys: Keys, *, minutes: int) -> None:
         self._keys = keys
         self.seconds = minutes * 60
-        self._read: dict[str, Identity] = {}
+        self._verified: dict[str, Identity] = {}
 
     def issue(self, *, account_id: int, username: str, role: str, session_id: str) -> str:
-        """A signed access token of a session."""
+        """Return a signed access token of a session."""
         now = int(time.time())
         claims = {
             "iss": ISSUER,
@@ -65,25 +77,25 @@ class Tokens:
         return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": self._keys.current})
 
     def read(self, token: str) -> Identity:
-        """Who a token speaks for.
+        """Return the identity in a token.
 
         Raises:
-            InvalidTokenError: it is forged, expired, not yet valid, of another kind, or not a token at all.
+            InvalidTokenError: The token is forged, expired, not yet valid, of another type, or malformed.
         """
         if len(token) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError("too long")
-        known = self._read.get(token)  # the same characters carry the same signature
-        if known is None:
-            known = self._verified(token)
-            if len(self._read) >= MAX_CACHED_TOKENS:
-                self._read.clear()
-            self._read[token] = known
-        elif known.expires_at <= time.time():
-            del self._read[token]
+        identity = self._verified.get(token)
+        if identity is None:
+            identity = self._decode(token)
+            if len(self._verified) >= MAX_CACHED_TOKENS:
+                self._verified.clear()
+            self._verified[token] = identity
+        elif identity.expires_at <= time.time():
+            del self._verified[token]
             raise InvalidTokenError("expired")
-        return known
+        return identity
 
-    def _verified(self, token: str) -> Identity:
+    def _decode(self, token: str) -> Identity:
         try:
             key = self._keys.by_id[jwt.get_unverified_header(token)["kid"]]
             claims = jwt.decode(
@@ -92,7 +104,7 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                options={"require": REQUIRED, "enforce_minimum_key_length": True},
+                options={"require": REQUIRED_CLAIMS, "enforce_minimum_key_length": True},
             )
             if claims["type"] != ACCESS:
                 raise InvalidTokenError("not an access token")

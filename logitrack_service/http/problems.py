@@ -59,8 +59,6 @@ SLOW_STATEMENT_RETRY_SECONDS = 5
 
 log = structlog.get_logger("logitrack.service")
 
-FieldProblem = FieldError
-
 
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A problem document (RFC 9457)."""
@@ -72,15 +70,6 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     instance: str | None = None
     request_id: str | None = None
     errors: list[FieldError] | None = None
-
-
-def problem(
-    status: int, detail: str, *, errors: list[FieldError] | None = None, headers: dict[str, str] | None = None
-) -> HTTPException:
-    """Return an HTTP error; deprecated, raise a class of `logitrack_service.errors` instead."""
-    return HTTPException(
-        detail=detail, status_code=status, headers=headers, extra={"errors": errors} if errors else None
-    )
 
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -176,8 +165,6 @@ def _from_http_exception(request: Request[Any, Any, Any], error: HTTPException) 
         detail = "The body exceeds the size limit of this operation."
     elif isinstance(error, ClientException):
         detail = "The request cannot be read."
-    elif isinstance(error.extra, dict):
-        errors = error.extra.get("errors")
     document = Problem(title=status.phrase, status=status, detail=detail, errors=errors)
     return document, dict(error.headers or {})
 

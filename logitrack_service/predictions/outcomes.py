@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import REAL, BigInteger, Select, and_, cast, column, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from logitrack_assets.database.tables import outcomes
 from logitrack_service.errors import FieldError, InvalidFieldsError
 from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import is_plausible_id
 from logitrack_service.predictions.schemas import OutcomeReport, OutcomeResponse
 
 MAX_REPORTED_ERRORS = 100
-
-# One statement for any number of rows. The first report of an outcome is kept; later ones are compared with it.
-_RECORD = text(
-    """
-    with reported as (
-        select * from unnest(cast(:ids as uuid[]), cast(:minutes as real[])) as r (prediction_id, duration_minutes)
-    ), recorded as (
-        insert into service.outcomes (prediction_id, account_id, duration_minutes)
-        select prediction_id, :account, duration_minutes from reported
-        on conflict do nothing
-        returning prediction_id
-    )
-    select r.prediction_id::text, n.prediction_id is not null as is_new,
-           o.duration_minutes is not null and o.duration_minutes <> r.duration_minutes as conflicts
-    from reported r
-    left join recorded n using (prediction_id)
-    left join service.outcomes o on o.prediction_id = r.prediction_id and o.account_id = :account
-    """
-)
 
 
 async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport], *, account_id: int) -> OutcomeResponse:
@@ -43,10 +27,7 @@ async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport],
     """
     minutes = _minutes_by_id(reports)
     async with engine.begin() as connection:
-        result = await connection.execute(
-            _RECORD, {"ids": list(minutes), "minutes": list(minutes.values()), "account": account_id}
-        )
-        rows = result.all()
+        rows = (await connection.execute(_record_statement(minutes, account_id))).all()
     recorded = sum(row.is_new for row in rows)
     conflicting = [row.prediction_id for row in rows if row.conflicts and not row.is_new]
     response = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting)
@@ -54,6 +35,42 @@ async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport],
     metrics.outcomes.labels("already_known").inc(response.already_known)
     metrics.outcomes.labels("conflicting").inc(len(conflicting))
     return response
+
+
+def _record_statement(minutes: Mapping[str, float], account_id: int) -> Select[Any]:
+    """Return one statement for any number of outcomes; it returns a row for each.
+
+    The first report of an outcome is kept; later ones are compared with it.
+    """
+    reported = (
+        func.unnest(
+            cast(list(minutes), ARRAY(outcomes.c.prediction_id.type)), cast(list(minutes.values()), ARRAY(REAL))
+        )
+        .table_valued(column("prediction_id", outcomes.c.prediction_id.type), column("duration_minutes", REAL))
+        .render_derived("reported")
+    )
+    recorded = (
+        insert(outcomes)
+        .from_select(
+            ["prediction_id", "account_id", "duration_minutes"],
+            select(reported.c.prediction_id, literal(account_id, BigInteger), reported.c.duration_minutes),
+        )
+        .on_conflict_do_nothing()
+        .returning(outcomes.c.prediction_id)
+        .cte("recorded")
+    )
+    earlier = and_(outcomes.c.prediction_id == reported.c.prediction_id, outcomes.c.account_id == account_id)
+    return (
+        select(
+            reported.c.prediction_id,
+            recorded.c.prediction_id.is_not(None).label("is_new"),
+            # Null without an earlier report.
+            func.coalesce(outcomes.c.duration_minutes != reported.c.duration_minutes, False).label("conflicts"),
+        )
+        .select_from(reported)
+        .outerjoin(recorded, recorded.c.prediction_id == reported.c.prediction_id)
+        .outerjoin(outcomes, earlier)
+    )
 
 
 def _minutes_by_id(reports: Sequence[OutcomeReport]) -> dict[str, float]:

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from logitrack_assets.database.tables import audit_events
 from logitrack_assets.eta.registry import Champion
 
 MAX_RECORDED = 100  # newest promotions; the history may reach further back than the retention of audit events
-
-_INSERT = text(
-    "insert into service.audit_events (at, event, detail) values (:at, 'model_promoted', cast(:detail as jsonb))"
-    " on conflict do nothing"
-)
 
 
 async def record_promotions(engine: AsyncEngine, history: Sequence[Champion]) -> None:
@@ -35,18 +30,17 @@ async def record_promotions(engine: AsyncEngine, history: Sequence[Champion]) ->
     rows = [
         {
             "at": champion.promoted_at,
-            "detail": msgspec.json.encode(
-                {
-                    "version": champion.version,
-                    "promoted_at": champion.promoted_at.isoformat(),
-                    "by": champion.by,
-                    "reason": champion.reason,
-                    "previous": champion.previous,
-                }
-            ).decode(),
+            "event": "model_promoted",
+            "detail": {
+                "version": champion.version,
+                "promoted_at": champion.promoted_at.isoformat(),
+                "by": champion.by,
+                "reason": champion.reason,
+                "previous": champion.previous,
+            },
         }
         for champion in history[-MAX_RECORDED:]
     ]
     if rows:
         async with engine.begin() as connection:
-            await connection.execute(_INSERT, rows)
+            await connection.execute(insert(audit_events).on_conflict_do_nothing(), rows)

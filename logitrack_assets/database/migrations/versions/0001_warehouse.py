@@ -1,18 +1,24 @@
-"""The warehouse: what people ask about trips, written month by month by the assets.
+"""Create the warehouse: tables of trips that the assets publish month by month.
 
-Every table of facts is replaced a month at a time (delete, then COPY, in one transaction), so its first index
-begins with the month. Durations are in minutes, distances in miles, times on New York's wall clock.
+Fact tables are replaced one month at a time (delete, then COPY, in one transaction), so each primary key begins with
+the month. Durations are minutes, distances miles, timestamps New York wall-clock time.
+
+The zone rows come from a copy of the TLC's zone table beside this file: a later change of the reference data must not
+change what this migration creates.
 """
+
+import csv
+from pathlib import Path
 
 from alembic import op
 from sqlalchemy import bindparam, text
-
-from logitrack_assets.reference.zones import zones
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+ZONES_CSV = Path(__file__).with_name("0001_zones.csv")
 
 TABLES = """
 create table warehouse.zones (
@@ -116,11 +122,24 @@ create table warehouse.eta_drift (
 def upgrade() -> None:
     op.execute(TABLES)
     insert = text("insert into warehouse.zones values (:zone, :borough, :name, :service_zone, :lat, :lon)")
-    names = ("zone", "borough", "name", "service_zone", "lat", "lon")
-    op.get_bind().execute(
-        insert.bindparams(*(bindparam(name) for name in names)),
-        [{name: getattr(zone, name) for name in names} for zone in zones()],
-    )
+    rows = _zone_rows()
+    op.get_bind().execute(insert.bindparams(*(bindparam(name) for name in rows[0])), rows)
+
+
+def _zone_rows() -> list[dict[str, int | float | str | None]]:
+    """Return the 265 TLC zones; an empty field is null."""
+    with ZONES_CSV.open(newline="", encoding="utf-8") as file:
+        return [
+            {
+                "zone": int(row["zone"]),
+                "borough": row["borough"] or None,
+                "name": row["name"] or None,
+                "service_zone": row["service_zone"] or None,
+                "lat": float(row["lat"]) if row["lat"] else None,
+                "lon": float(row["lon"]) if row["lon"] else None,
+            }
+            for row in csv.DictReader(file)
+        ]
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""What the service keeps: accounts and their sessions, throttling, audit, predictions and outcomes."""
+"""Create the service's tables: accounts, sessions, throttling, audit events, predictions and outcomes."""
 
 from alembic import op
 
@@ -32,11 +32,11 @@ def upgrade() -> None:
         );
         create index sessions_account on service.sessions (account_id);
         create index sessions_expires on service.sessions (expires_at);
-        -- Every worker reads the sessions revoked in the life of an access token: a handful of rows.
+        -- Every worker reads the sessions revoked within the lifetime of an access token: a few rows.
         create index sessions_revoked on service.sessions (revoked_at) where revoked_at is not null;
 
         create table service.refresh_tokens (
-            digest bytea primary key,  -- SHA-256 of the token; the token itself is kept nowhere
+            digest bytea primary key,  -- SHA-256 of the token; the token itself is never stored
             session_id uuid not null references service.sessions on delete cascade,
             issued_at timestamptz not null default now(),
             used_at timestamptz
@@ -83,8 +83,8 @@ def upgrade() -> None:
         );
         create index predictions_at on service.predictions (at);
 
-        -- No foreign key: an outcome may arrive before the log of its prediction has been flushed. Whose outcome it is
-        -- belongs to the key, so that nobody can report in another's place.
+        -- No foreign key: an outcome may arrive before the log of its prediction has been flushed. The account is part
+        -- of the key, so no account can report the outcome of another account's prediction.
         create table service.outcomes (
             prediction_id uuid not null,
             account_id bigint not null,

@@ -1,4 +1,8 @@
-"""What analysts may read: documented views, and functions for the sketches in them."""
+"""Create the schema `analytics`: documented views for analysts, and functions that read their sketches.
+
+This file is complete in itself: views, comments and the sketch's constants are written out here, so history stays as it
+was when code elsewhere changes.
+"""
 
 from alembic import op
 

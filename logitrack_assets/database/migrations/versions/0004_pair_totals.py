@@ -1,4 +1,4 @@
-"""Totals of zone pairs are read from an index alone: the rows themselves are wide with their sketches."""
+"""Cover totals of zone pairs by an index: the rows are wide with their sketches, an index-only scan avoids them."""
 
 from alembic import op
 

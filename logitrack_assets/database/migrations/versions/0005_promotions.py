@@ -1,4 +1,4 @@
-"""A promotion is in the audit table once, however many workers see it."""
+"""Make promotion events unique: one audit event per promotion, however many workers record it."""
 
 from alembic import op
 

@@ -1,0 +1,174 @@
+"""Rows and responses of the reports.
+
+Durations are minutes; hours and weekdays are New York wall-clock time; floats are rounded to four decimals.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
+
+Hour = Annotated[int, msgspec.Meta(ge=0, le=23, description="Hour of the pickup.")]
+Weekday = Annotated[int, msgspec.Meta(ge=1, le=7, description="ISO weekday of the pickup; Monday is 1.")]
+ZoneId = Annotated[int, msgspec.Meta(ge=FIRST_ZONE, le=LAST_ZONE, description="TLC taxi zone.")]
+Month = Annotated[str, msgspec.Meta(description="YYYY-MM.", examples=["2019-03"])]
+Trips = Annotated[int, msgspec.Meta(ge=0, description="Number of trips.")]
+Minutes = Annotated[float, msgspec.Meta(description="Minutes.")]
+Fleet = Literal["yellow", "green"]
+Source = Literal["rollup", "sample", "live"]
+
+
+class HourRow(msgspec.Struct, frozen=True):
+    """Trips of one hour of the day."""
+
+    pickup_hour: Hour
+    avg_duration: Minutes
+    trips: Trips
+
+
+class PaymentRow(msgspec.Struct, frozen=True):
+    """Trips of one payment type; null for trips without a recorded one."""
+
+    payment_type: Annotated[int, msgspec.Meta(description="Code of the TLC's data dictionary.")] | None
+    payment: str
+    total_trips: Trips
+    avg_duration: Minutes
+
+
+class WeekdayHourRow(msgspec.Struct, frozen=True):
+    """Trips of one hour of one weekday."""
+
+    pickup_weekday: Weekday
+    pickup_hour: Hour
+    avg_duration: Minutes
+    trips: Trips
+
+
+class ZoneRow(msgspec.Struct, frozen=True):
+    """Trips that start (or end) in one zone."""
+
+    zone: ZoneId
+    name: str | None
+    borough: str | None
+    trips: Trips
+    avg_duration: Minutes
+
+
+class ZonePairRow(msgspec.Struct, frozen=True):
+    """Trips from one zone to another.
+
+    Median and 90th percentile have a relative error of at most 1%; `ratio` is the latter over the former.
+    """
+
+    pickup_zone: ZoneId
+    dropoff_zone: ZoneId
+    trips: Trips
+    avg_duration: Minutes
+    median_duration: Minutes
+    p90_duration: Minutes
+    ratio: float
+
+
+class MonthRow(msgspec.Struct, frozen=True):
+    """One month of one fleet: valid trips, and the rows published by the TLC (bronze) and rejected.
+
+    Durations are null for a month without valid trips.
+    """
+
+    month: Month
+    fleet: Fleet
+    trips: Trips
+    avg_duration: Minutes | None
+    median_duration: Minutes | None
+    p90_duration: Minutes | None
+    rows_bronze: int
+    rows_rejected: int
+    published_at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class RejectionRow(msgspec.Struct, frozen=True):
+    """Trips of one month and fleet that one cleaning rule rejected; `share` is relative to the published rows."""
+
+    month: Month
+    fleet: Fleet
+    rule: str
+    reason: str
+    trips: Trips
+    share: float | None
+
+
+class LiveErrorRow(msgspec.Struct, frozen=True):
+    """Error of one model version's predictions in one hour of the day, from reported outcomes.
+
+    `mae` and `bias` are minutes; a positive bias means that predictions are too long. `coverage` is the share of
+    outcomes inside the predicted interval.
+    """
+
+    model_version: str
+    pickup_hour: Hour
+    outcomes: int
+    mae: Minutes
+    bias: Minutes
+    coverage: float
+
+
+class ReportResponse(msgspec.Struct):
+    """Rows and their origin: `exact` is false for a sample, `trips` counts the trips (or outcomes) in these rows."""
+
+    rows: list[Any]
+    source: Source
+    exact: bool
+    trips: int
+    next: Annotated[str | None, msgspec.Meta(description="Cursor of the next page, for `after`.")] = None
+
+
+class HourReport(ReportResponse):
+    """Report by hour of the day."""
+
+    rows: list[HourRow]
+
+
+class WeekdayHourReport(ReportResponse):
+    """Report by weekday and hour."""
+
+    rows: list[WeekdayHourRow]
+
+
+class PaymentReport(ReportResponse):
+    """Report by payment type."""
+
+    rows: list[PaymentRow]
+
+
+class ZoneReport(ReportResponse):
+    """Report by zone."""
+
+    rows: list[ZoneRow]
+
+
+class ZonePairReport(ReportResponse):
+    """Report by pickup and drop-off zone."""
+
+    rows: list[ZonePairRow]
+
+
+class MonthReport(ReportResponse):
+    """Report by month and fleet."""
+
+    rows: list[MonthRow]
+
+
+class RejectionReport(ReportResponse):
+    """Report by month, fleet and cleaning rule."""
+
+    rows: list[RejectionRow]
+
+
+class LiveErrorReport(ReportResponse):
+    """Report by model version and hour of the day."""
+
+    rows: list[LiveErrorRow]

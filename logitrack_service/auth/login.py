@@ -1,0 +1,147 @@
+"""Logins: password login, token refresh and logout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from logitrack_assets.database import tables
+from logitrack_service.auth.accounts import Account, find_by_id, find_by_username
+from logitrack_service.auth.audit import audit
+from logitrack_service.auth.passwords import Passwords
+from logitrack_service.auth.revocations import Revocations
+from logitrack_service.auth.sessions import (
+    add_refresh_token,
+    lock_refresh_token,
+    mark_refresh_token_used,
+    open_session,
+    revoke_account,
+    revoke_session,
+)
+from logitrack_service.auth.throttle import LOGIN_ACCOUNT, LOGIN_ADDRESS, count_attempt, network_of, refund, reset
+from logitrack_service.auth.tokens import Identity
+from logitrack_service.errors import AuthenticationError
+
+
+@dataclass(frozen=True)
+class Login:
+    """A session that was opened or renewed, with its next refresh token."""
+
+    account: Account
+    session_id: str
+    refresh_token: str
+
+
+class LoginService:
+    """Opens, renews and ends sessions."""
+
+    def __init__(
+        self, engine: AsyncEngine, passwords: Passwords, revocations: Revocations, *, refresh_days: int
+    ) -> None:
+        self._engine, self._passwords, self._revocations = engine, passwords, revocations
+        self._refresh_days = refresh_days
+
+    async def login(self, username: str, password: str, *, address: str) -> Login:
+        """Open a session.
+
+        Raises:
+            AuthenticationError: The username or the password is wrong; message and time are the same for both.
+            RateLimitedError: Too many attempts on the account or from the address's network.
+        """
+        subject, network = username.lower(), network_of(address)
+        async with self._engine.begin() as connection:
+            await count_attempt(connection, LOGIN_ADDRESS, network)
+        # A transaction of its own: a blocked account must not undo the attempt counted for the network.
+        async with self._engine.begin() as connection:
+            await count_attempt(connection, LOGIN_ACCOUNT, subject)
+            account = await find_by_username(connection, username)
+        verified = await self._passwords.verify(account.password_hash if account else None, password)
+        if account is None or not verified:
+            async with self._engine.begin() as connection:
+                await audit(connection, "login_failed", username=username, address=address)
+            raise AuthenticationError("The username or the password is wrong.", challenge="Bearer")
+        async with self._engine.begin() as connection:
+            await reset(connection, LOGIN_ACCOUNT, subject)
+            await refund(connection, LOGIN_ADDRESS, network)
+            session_id, refresh_token = await open_session(connection, account.account_id, days=self._refresh_days)
+            await audit(
+                connection,
+                "login",
+                account_id=account.account_id,
+                username=account.username,
+                address=address,
+                session_id=session_id,
+            )
+        if self._passwords.needs_rehash(account.password_hash):
+            await self._rehash(account, password)
+        return Login(account, session_id, refresh_token)
+
+    async def refresh(self, refresh_token: str, *, address: str) -> Login:
+        """Exchange a refresh token for the next one of its session.
+
+        A token that is presented twice has been stolen; which of the two parties is the thief cannot be decided, so
+        the session is revoked for both (RFC 9700, 4.14.2).
+
+        Raises:
+            AuthenticationError: The token is unknown, used, expired or revoked.
+        """
+        async with self._engine.begin() as connection:
+            login, revoked = await self._exchange(connection, refresh_token, address)
+        if revoked:
+            await self._revocations.wait_propagated(revoked)
+        if login is None:
+            raise AuthenticationError("This refresh token is invalid or has been used.")
+        return login
+
+    async def _exchange(
+        self, connection: AsyncConnection, refresh_token: str, address: str
+    ) -> tuple[Login | None, list[str]]:
+        """Return the renewed login, or None, and the sessions that were revoked because the token was reused."""
+        stored = await lock_refresh_token(connection, refresh_token)
+        if stored is None or not stored.active:
+            return None, []
+        account = await find_by_id(connection, stored.account_id)
+        assert account is not None, "a foreign key ties sessions to accounts"
+        if not stored.used:
+            await mark_refresh_token_used(connection, refresh_token)
+            return Login(account, stored.session_id, await add_refresh_token(connection, stored.session_id)), []
+        revoked = await revoke_session(connection, stored.session_id, "refresh token reused")
+        await audit(
+            connection,
+            "refresh_token_reused",
+            account_id=account.account_id,
+            username=account.username,
+            address=address,
+            session_id=stored.session_id,
+        )
+        return None, revoked
+
+    async def logout(self, identity: Identity, *, everywhere: bool, address: str) -> None:
+        """End the caller's session or, with `everywhere`, all sessions of the account."""
+        async with self._engine.begin() as connection:
+            if everywhere:
+                revoked = await revoke_account(connection, identity.account_id, "logout everywhere")
+            else:
+                revoked = await revoke_session(connection, identity.session_id, "logout")
+            await audit(
+                connection,
+                "logout",
+                account_id=identity.account_id,
+                username=identity.username,
+                address=address,
+                sessions=len(revoked),
+            )
+        await self._revocations.wait_propagated(revoked)
+
+    async def _rehash(self, account: Account, password: str) -> None:
+        """Store the password's hash with the current parameters, unless the password has changed meanwhile."""
+        password_hash = await self._passwords.hash(password)
+        accounts = tables.accounts
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(accounts)
+                .where(accounts.c.account_id == account.account_id, accounts.c.password_hash == account.password_hash)
+                .values(password_hash=password_hash)
+            )

@@ -1,0 +1,56 @@
+"""Change of an account's own password."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from logitrack_assets.database.tables import accounts
+from logitrack_service.auth.accounts import find_by_username
+from logitrack_service.auth.audit import audit
+from logitrack_service.auth.passwords import Passwords, require_acceptable_password
+from logitrack_service.auth.revocations import Revocations
+from logitrack_service.auth.sessions import revoke_account
+from logitrack_service.auth.throttle import LOGIN_ACCOUNT, count_attempt, reset
+from logitrack_service.auth.tokens import Identity
+from logitrack_service.errors import PermissionDeniedError
+
+
+class PasswordChanger:
+    """Changes passwords and revokes the sessions that were opened with the previous one."""
+
+    def __init__(self, engine: AsyncEngine, passwords: Passwords, revocations: Revocations) -> None:
+        self._engine, self._passwords, self._revocations = engine, passwords, revocations
+
+    async def change(self, identity: Identity, current: str, new: str, *, address: str) -> None:
+        """Replace the caller's password and revoke every session of the account.
+
+        Raises:
+            InvalidFieldsError: The new password violates the policy.
+            PermissionDeniedError: The current password is wrong.
+            RateLimitedError: Too many attempts on the account.
+        """
+        require_acceptable_password(new, username=identity.username, field="new_password")
+        subject = identity.username.lower()
+        async with self._engine.begin() as connection:
+            await count_attempt(connection, LOGIN_ACCOUNT, subject)
+            account = await find_by_username(connection, identity.username)
+        if account is None or not await self._passwords.verify(account.password_hash, current):
+            raise PermissionDeniedError("The current password is wrong.")
+        password_hash = await self._passwords.hash(new)
+        async with self._engine.begin() as connection:
+            await reset(connection, LOGIN_ACCOUNT, subject)
+            await connection.execute(
+                update(accounts)
+                .where(accounts.c.account_id == account.account_id)
+                .values(password_hash=password_hash, password_changed_at=func.now())
+            )
+            revoked = await revoke_account(connection, account.account_id, "password changed")
+            await audit(
+                connection,
+                "password_changed",
+                account_id=account.account_id,
+                username=account.username,
+                address=address,
+            )
+        await self._revocations.wait_propagated(revoked)
