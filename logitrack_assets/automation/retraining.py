@@ -22,7 +22,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from logitrack_assets.automation.jobs import retrain_eta
 from logitrack_assets.database import database_url
-from logitrack_assets.eta.artifact.predictor import Manifest
+from logitrack_assets.eta.artifact import Manifest
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import get_settings

@@ -191,7 +191,7 @@ def _daemon(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    from logitrack_assets.eta.artifact.predictor import ArtifactError
+    from logitrack_assets.eta.artifact import ArtifactError
     from logitrack_assets.eta.registry import ModelRegistry
 
     models = ModelRegistry(settings.home / "models")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Column, Table
 
-from logitrack_assets.eta.artifact.predictor import CARD, ArtifactError
+from logitrack_assets.eta.artifact import CARD, ArtifactError
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.settings import Settings
 

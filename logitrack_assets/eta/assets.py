@@ -7,13 +7,13 @@ from pydantic import Field
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta import plots, tracking
-from logitrack_assets.eta.artifact.predictor import CARD, FORMAT
+from logitrack_assets.eta.artifact import CARD, FORMAT
 from logitrack_assets.eta.drift_asset import eta_drift
 from logitrack_assets.eta.evaluation.gates import evaluate_gates
-from logitrack_assets.eta.model_card import table
+from logitrack_assets.eta.model_card import markdown_table
 from logitrack_assets.eta.registry import ModelRegistry
-from logitrack_assets.eta.training.pipeline import Candidate, TrainingOptions, build
-from logitrack_assets.eta.training.strategy import Estimator
+from logitrack_assets.eta.training.pipeline import Candidate, train_candidate
+from logitrack_assets.eta.training.strategy import Estimator, TrainingOptions
 from logitrack_assets.lake import Lake
 from logitrack_assets.plotting import as_markdown
 from logitrack_assets.settings import Settings, get_settings
@@ -61,15 +61,10 @@ def eta_model(context: AssetExecutionContext, config: TrainingConfig, spark: Spa
     models = _models(settings)
     options = TrainingOptions(config.estimator, config.window_months, config.backtest_folds, config.trees, config.seed)
     try:
-        candidate = build(spark.session, Lake(settings.home), models, options, say=context.log.info)
+        candidate = train_candidate(spark.session, Lake(settings.home), models, options, log=context.log.info)
     except LogitrackError as error:
         raise Failure(str(error), allow_retries=False) from error
-    pictures = {
-        "error_by_hour": plots.error_by_hour(candidate.zones, candidate.distance),
-        "predicted_against_real": plots.predicted_against_real(candidate.zones),
-        "coverage_by_hour": plots.coverage_by_hour(candidate.zones, candidate.manifest.metrics.level),
-        "backtest": plots.backtest(candidate.backtest),
-    }
+    pictures = plots.evaluation_plots(candidate.evaluated, candidate.manifest.metrics.level, candidate.backtest)
     folder = models.path(candidate.manifest.version)
     shown: dict[str, MetadataValue] = {
         name: MetadataValue.md(as_markdown(figure, name)) for name, figure in pictures.items()
@@ -116,7 +111,7 @@ def _facts(candidate: Candidate) -> dict[str, str | int | float]:
 
 def _backtest_table(candidate: Candidate) -> str:
     rows = candidate.backtest.table()
-    return table(list(rows[0]), [list(row.values()) for row in rows])
+    return markdown_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 @asset(
@@ -155,7 +150,9 @@ def eta_champion(context: AssetExecutionContext) -> MaterializeResult:
             "previous": before.version if before else "none",
             "trained_through": manifest.trained_through,
             "mae_minutes": round(manifest.metrics.mae_minutes, 4),
-            "verdicts": MetadataValue.md(table(("check", "finding"), [(n, v.why) for n, v in verdicts.items()])),
+            "verdicts": MetadataValue.md(
+                markdown_table(("check", "finding"), [(n, v.why) for n, v in verdicts.items()])
+            ),
         },
     )
 

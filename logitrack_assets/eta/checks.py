@@ -8,7 +8,7 @@ from dagster import (
     asset_check,
 )
 
-from logitrack_assets.eta.artifact.predictor import ArtifactError
+from logitrack_assets.eta.artifact import ArtifactError
 from logitrack_assets.eta.drift_asset import drift_check
 from logitrack_assets.eta.evaluation.gates import GATES, GateResult
 from logitrack_assets.eta.registry import ModelRegistry

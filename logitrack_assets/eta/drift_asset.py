@@ -15,45 +15,26 @@ from dagster import (
     asset,
     asset_check,
 )
-from pyspark.sql import SparkSession
 from sqlalchemy import make_url
 
 from logitrack_assets.database import database_url, migrate
-from logitrack_assets.eta.artifact.predictor import FORMAT, REFERENCE, Predictor
-from logitrack_assets.eta.drift import DriftMeasurement, Reference, Thresholds, measure
-from logitrack_assets.eta.evaluation.metrics import errors
-from logitrack_assets.eta.model_card import table
+from logitrack_assets.eta.artifact import FORMAT
+from logitrack_assets.eta.drift import DriftMeasurement, DriftThresholds, find_drift
+from logitrack_assets.eta.model_card import markdown_table
 from logitrack_assets.eta.registry import ModelRegistry
-from logitrack_assets.eta.training.fitting import collect_sample, silver_trips
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import MONTHS
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
 
-SAMPLE_TRIPS = 40_000
-"""Trips of a month and fleet that are compared: sampling alone then gives an index below 0.005."""
 MAX_MONTHS_PER_RUN = 24
 
 
-def thresholds(settings: Settings) -> Thresholds:
-    """The thresholds of these settings; the defaults and their reasons are in `drift.Thresholds`."""
-    return Thresholds(
+def thresholds(settings: Settings) -> DriftThresholds:
+    """The thresholds of these settings; the defaults and their reasons are in `drift.DriftThresholds`."""
+    return DriftThresholds(
         psi=settings.drift_psi, volume_ratio=settings.drift_volume_ratio, error_ratio=settings.drift_error_ratio
     )
-
-
-def find_drift(
-    session: SparkSession, lake: Lake, models: ModelRegistry, champion: Predictor, month: str, limits: Thresholds
-) -> list[DriftMeasurement]:
-    """Measures of one silver month for each of its fleets."""
-    reference = Reference.load(models.path(champion.version) / REFERENCE)
-    findings = []
-    trips = silver_trips(session, [lake.silver(month)])
-    for fleet, volume in sorted((row["fleet"], row["count"]) for row in trips.groupBy("fleet").count().collect()):
-        sample = collect_sample(trips.where(trips.fleet == fleet), rows=SAMPLE_TRIPS, total=volume, seed=0)
-        error = errors(champion.minutes(sample.batch.without_distance()), sample.minutes)
-        findings += measure(reference, fleet, sample.batch, volume, error, limits)
-    return findings
 
 
 def write_findings(url: str, month: str, version: str, findings: Sequence[DriftMeasurement]) -> None:
@@ -114,7 +95,9 @@ def eta_drift(context: AssetExecutionContext, spark: SparkResource) -> Materiali
                     for f in findings
                     if not f.measure.startswith("psi")
                 },
-                "findings": MetadataValue.md(table(("fleet", "measure", "value", "threshold", "drifted"), rows)),
+                "findings": MetadataValue.md(
+                    markdown_table(("fleet", "measure", "value", "threshold", "drifted"), rows)
+                ),
             }
         context.add_asset_metadata(said, partition_key=month)
     for month, found in drifted.items():

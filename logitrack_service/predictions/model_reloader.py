@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from logitrack_assets.eta.artifact.predictor import MANIFEST, ArtifactError, Predictor, sha256
+from logitrack_assets.eta.artifact import MANIFEST, ArtifactError, Predictor, sha256
 from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_service.http.problems import problem
 from logitrack_service.observability import memory, metrics

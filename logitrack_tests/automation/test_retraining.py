@@ -15,7 +15,7 @@ from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import Connection, create_engine, text
 
 from logitrack_assets.automation.retraining import active_job, drift, last_training, live_error, new_months
-from logitrack_assets.eta.artifact.predictor import Manifest
+from logitrack_assets.eta.artifact import Manifest
 from logitrack_assets.lake import RECEIPT, Lake
 
 
