@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from logitrack_assets.eta.artifact import CARD, MANIFEST, ArtifactError, Manifest, Predictor, read_manifest, sha256
 from logitrack_assets.files import exclusive_lock, fsync_path, fsync_tree, write_atomic
@@ -40,6 +40,7 @@ class Champion(BaseModel):
         reason: The stated reason.
         previous: The champion before it; None for the first.
         manifest_sha256: Digest of its manifest at that time.
+        kind: Whether it was promoted, or restored by a rollback.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,23 @@ class Champion(BaseModel):
     reason: str
     previous: str | None
     manifest_sha256: str
+    kind: Literal["promotion", "rollback"] = "promotion"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_labelled_reason(cls, entry: Any) -> Any:
+        """Read the kind of entries written before the field existed from the label of their reason."""
+        if not isinstance(entry, dict) or "kind" in entry:
+            return entry
+        reason = entry.get("reason")
+        if isinstance(reason, str) and reason.startswith(_ROLLBACK_LABEL):
+            return {**entry, "kind": "rollback", "reason": reason.removeprefix(_ROLLBACK_LABEL)}
+        return entry
+
+    @property
+    def labelled_reason(self) -> str:
+        """The reason for people: that of a rollback begins with `rollback: `."""
+        return f"{_ROLLBACK_LABEL}{self.reason}" if self.kind == "rollback" else self.reason
 
 
 class Rejection(BaseModel):
@@ -174,7 +192,7 @@ class ModelRegistry:
             ValueError: The reason is empty.
         """
         with self._lock():
-            return self._write_champion(version, by=by, reason=reason)
+            return self._write_champion(version, by=by, reason=reason, kind="promotion")
 
     def rollback(self, *, by: str, reason: str) -> Champion:
         """Restore the champion before the present one; a second rollback goes back one further.
@@ -187,7 +205,7 @@ class ModelRegistry:
             version = _version_before(self.history())
             if version is None:
                 raise ArtifactError("There is no earlier champion to go back to.")
-            return self._write_champion(version, by=by, reason=f"{_ROLLBACK_LABEL}{reason}")
+            return self._write_champion(version, by=by, reason=reason, kind="rollback")
 
     def history(self) -> list[Champion]:
         """Return every champion, oldest first, the present one last."""
@@ -255,9 +273,9 @@ class ModelRegistry:
         except ArtifactError as error:
             return VersionSummary(version, None, "unreadable", str(error))
         if champion is not None and version == champion.version:
-            return VersionSummary(version, manifest, "champion", champion.reason)
+            return VersionSummary(version, manifest, "champion", champion.labelled_reason)
         if version in former:
-            return VersionSummary(version, manifest, "former champion", former[version].reason)
+            return VersionSummary(version, manifest, "former champion", former[version].labelled_reason)
         rejection = self.rejection(version)
         if rejection is not None:
             return VersionSummary(version, manifest, "rejected", rejection.reason)
@@ -270,7 +288,9 @@ class ModelRegistry:
         except ArtifactError:
             return None
 
-    def _write_champion(self, version: str, *, by: str, reason: str) -> Champion:
+    def _write_champion(
+        self, version: str, *, by: str, reason: str, kind: Literal["promotion", "rollback"]
+    ) -> Champion:
         if not reason.strip():
             raise ValueError("a promotion needs a reason")
         predictor = self.load(version)
@@ -282,6 +302,7 @@ class ModelRegistry:
             reason=reason.strip(),
             previous=history[-1].version if history else None,
             manifest_sha256=sha256(self.path(version) / MANIFEST),
+            kind=kind,
         )
         # The whole history is rewritten: it has no torn line and includes a champion whose writer was killed between
         # the two files.
@@ -299,7 +320,7 @@ def _version_before(history: list[Champion]) -> str | None:
     """Return the champion before the present one, ignoring versions that were rolled back from."""
     stack: list[str] = []
     for entry in history:
-        if entry.reason.startswith(_ROLLBACK_LABEL) and len(stack) > 1 and stack[-2] == entry.version:
+        if entry.kind == "rollback" and len(stack) > 1 and stack[-2] == entry.version:
             stack.pop()
         elif not stack or stack[-1] != entry.version:
             stack.append(entry.version)

@@ -119,7 +119,7 @@ class ModelReloader:
         metrics.model_promoted_at.set(champion.promoted_at.timestamp())
         log.info("model_serving", version=champion.version, before=before.champion.version if before else None)
         if before is not None:
-            audit_log.info("model_promoted", version=champion.version, by=champion.by, reason=champion.reason)
+            audit_log.info("model_promoted", version=champion.version, by=champion.by, reason=champion.labelled_reason)
 
     async def _watch(self) -> None:
         while True:

@@ -36,7 +36,7 @@ async def record_promotions(database: AsyncEngine, history: Sequence[Champion]) 
                     "version": champion.version,
                     "promoted_at": champion.promoted_at.isoformat(),
                     "by": champion.by,
-                    "reason": champion.reason,
+                    "reason": champion.labelled_reason,
                     "previous": champion.previous,
                 }
             ).decode(),

@@ -122,3 +122,36 @@ def test_registry_and_features_import_light():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+def test_history_written_before_the_kind_field_is_read(models):
+    first, second = publish_version(models, zones=10.0), publish_version(models, zones=11.0)
+    for version in (first, second):
+        models.promote(version, by="ada", reason="better")
+    models.rollback(by="bob", reason="complaints")
+    for file in (models.champion_file, models.folder / "history.jsonl"):
+        entries = [json.loads(file.read_text())] if file.suffix == ".json" else map(json.loads, file.open())
+        lines = []
+        for entry in entries:
+            label = "rollback: " if entry.pop("kind") == "rollback" else ""
+            lines.append(json.dumps(entry | {"reason": f"{label}{entry['reason']}"}))
+        file.write_text("\n".join(lines) + "\n")
+    history = models.history()
+    assert [(entry.kind, entry.reason) for entry in history] == [
+        ("promotion", "better"), ("promotion", "better"), ("rollback", "complaints"),
+    ]  # fmt: skip
+    assert history[-1] == models.champion()
+    assert models.champion().labelled_reason == "rollback: complaints"
+    with pytest.raises(ArtifactError, match="no earlier champion"):
+        models.rollback(by="bob", reason="again")
+
+
+def test_rollback_is_a_typed_entry_and_reasons_are_not_parsed(models):
+    first, second = publish_version(models, zones=10.0), publish_version(models, zones=11.0)
+    models.promote(first, by="ada", reason="first")
+    models.promote(second, by="ada", reason="rollback: of the marketing kind")
+    assert models.champion().kind == "promotion"
+    assert models.champion().reason == "rollback: of the marketing kind"
+    assert models.rollback(by="bob", reason="complaints").kind == "rollback"
+    assert models.champion().reason == "complaints"
+    assert models.listed()[-1].reason == "rollback: complaints"
