@@ -89,10 +89,6 @@ class Delays:
         earlier = int(np.searchsorted(self.months, month.number)) - 1
         return self._tables(max(earlier, 0))
 
-    def newest(self) -> FeatureTables:
-        """Return the tables for trips after the newest month."""
-        return self._tables(len(self.months) - 1)
-
     def _tables(self, index: int) -> FeatureTables:
         delay = np.zeros((len(FLEETS), HOURS_OF_WEEK_KINDS, len(DELAY_FEATURES)), dtype=np.float32)
         for fleet in range(len(FLEETS)):
