@@ -44,7 +44,7 @@ class LogitrackStorage(DagsterPostgresStorage):
     def from_config_value(
         cls,
         inst_data: ConfigurableClassData | None,
-        config_value: Mapping[str, Any],
+        config_value: Mapping[str, Any],  # noqa: ARG003 - part of the interface
     ) -> LogitrackStorage:
         """Return the storage, once the database accepts connections and its schema is current."""
         return cls(postgres_url=driver_url(migrated_database_url(get_settings()), "psycopg2"), inst_data=inst_data)

@@ -22,7 +22,7 @@ from dagster import (
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from logitrack_assets.automation.jobs import retrain_eta
-from logitrack_assets.eta.artifact.predictor import Manifest
+from logitrack_assets.eta.artifact import Manifest
 from logitrack_assets.eta.drift_store import read_drifted_months
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy

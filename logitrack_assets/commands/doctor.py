@@ -142,7 +142,7 @@ def _check_daemon(settings: Settings) -> str:
 
 def _check_model(settings: Settings) -> str:
     from logitrack_assets.commands.models import open_registry
-    from logitrack_assets.eta.artifact.predictor import ArtifactError
+    from logitrack_assets.eta.artifact import ArtifactError
 
     models = open_registry(settings)
     champion = models.champion()

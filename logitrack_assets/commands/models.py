@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Column, Table
 
-from logitrack_assets.eta.artifact.predictor import ArtifactError
+from logitrack_assets.eta.artifact import ArtifactError
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.settings import Settings
 

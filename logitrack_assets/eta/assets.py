@@ -18,16 +18,15 @@ from pydantic import Field
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta import plots, tracking
-from logitrack_assets.eta.artifact.predictor import CARD, FORMAT
-from logitrack_assets.eta.drift import DriftMeasurement
+from logitrack_assets.eta.artifact import CARD, FORMAT
+from logitrack_assets.eta.drift import DriftMeasurement, find_drift
 from logitrack_assets.eta.drift_store import write_measurements
 from logitrack_assets.eta.evaluation.gates import GateResult, evaluate_gates
-from logitrack_assets.eta.model_card import table
-from logitrack_assets.eta.month_drift import find_drift
+from logitrack_assets.eta.model_card import markdown_table
 from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
-from logitrack_assets.eta.training.pipeline import Candidate, TrainingOptions, build
-from logitrack_assets.eta.training.strategy import Estimator
+from logitrack_assets.eta.training.pipeline import Candidate, train_candidate
+from logitrack_assets.eta.training.strategy import Estimator, TrainingOptions
 from logitrack_assets.materializations import VERSION, RecordedMaterializations
 from logitrack_assets.partitions import MONTHS
 from logitrack_assets.plotting import as_markdown
@@ -86,12 +85,12 @@ def eta_model(
     """
     models = registry.open()
     try:
-        candidate = build(
-            spark.spark_session, lake.open(context.log.info), models, config.to_options(), say=context.log.info
+        candidate = train_candidate(
+            spark.spark_session, lake.open(context.log.info), models, config.to_options(), log=context.log.info
         )
     except LogitrackError as error:
         raise Failure(str(error), allow_retries=False) from error
-    figures = _figures(candidate)
+    figures = plots.evaluation_plots(candidate.evaluated, candidate.manifest.metrics.level, candidate.backtest)
     folder = models.path(candidate.manifest.version)
     return MaterializeResult(
         metadata={
@@ -104,15 +103,6 @@ def eta_model(
             "seconds_by_part": MetadataValue.json(candidate.seconds),
         },
     )
-
-
-def _figures(candidate: Candidate) -> dict[str, Figure]:
-    return {
-        "error_by_hour": plots.error_by_hour(candidate.zones, candidate.distance),
-        "predicted_against_real": plots.predicted_against_real(candidate.zones),
-        "coverage_by_hour": plots.coverage_by_hour(candidate.zones, candidate.manifest.metrics.level),
-        "backtest": plots.backtest(candidate.backtest),
-    }
 
 
 def _evaluation_metadata(candidate: Candidate) -> Metadata:
@@ -153,7 +143,7 @@ def _tracking_metadata(
 
 def _backtest_table(candidate: Candidate) -> str:
     rows = candidate.backtest.table()
-    return table(list(rows[0]), [list(row.values()) for row in rows])
+    return markdown_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 @asset(
@@ -207,7 +197,7 @@ def _promotion_metadata(
         "trained_through": manifest.trained_through,
         "mae_minutes": round(manifest.metrics.mae_minutes, 4),
         "verdicts": MetadataValue.md(
-            table(("check", "finding"), [(name, result.why) for name, result in results.items()])
+            markdown_table(("check", "finding"), [(name, result.why) for name, result in results.items()])
         ),
     }
 
@@ -278,7 +268,7 @@ def _drift_metadata(version: str, measurements: list[DriftMeasurement]) -> Metad
             for m in measurements
             if not m.measure.startswith("psi")
         },
-        "findings": MetadataValue.md(table(("fleet", "measure", "value", "threshold", "drifted"), rows)),
+        "findings": MetadataValue.md(markdown_table(("fleet", "measure", "value", "threshold", "drifted"), rows)),
     }
 
 

@@ -8,7 +8,7 @@ from dagster import (
     asset_check,
 )
 
-from logitrack_assets.eta.artifact.predictor import ArtifactError
+from logitrack_assets.eta.artifact import ArtifactError
 from logitrack_assets.eta.assets import MODEL_VERSION, eta_drift, eta_model
 from logitrack_assets.eta.drift_store import read_drifted_months
 from logitrack_assets.eta.evaluation.gates import GATES, GateResult

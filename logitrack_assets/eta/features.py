@@ -1,9 +1,9 @@
-"""The one definition of a feature: a float32 matrix made from what is known when the question is asked.
+"""The definition of the features, shared by training and serving.
 
-Spark's training applies `feature_matrix` to batches of silver rows, the service applies it to a request; nobody
-else computes a feature. Everything a row is looked up in is in a `FeatureTables`, which travels in the artifact.
+Training applies `feature_matrix` to batches of silver rows in Spark, the service applies it to requests. A feature
+uses only what is known when the ride is requested. Its lookup tables (`FeatureTables`) are part of the artifact.
 
-This module imports light (numpy and `holidays`): no Spark, no Dagster, no pandas.
+Imports light (numpy and `holidays`): no Spark, no Dagster, no pandas.
 """
 
 from __future__ import annotations
@@ -11,17 +11,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from logitrack_assets import nyc_calendar
+from logitrack_assets.reference.fleets import FLEETS
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE, located_zones
 
-FLEETS = ("yellow", "green")
-ZONES = LAST_ZONE + 1  # tables are indexed by the zone's own number; row 0 is nobody's
+__all__ = [
+    "AIRPORTS",
+    "DELAY_FEATURES",
+    "FEATURES",
+    "FIRST_DAY",
+    "FLEETS",
+    "HOURS_OF_WEEK_KINDS",
+    "LAST_DAY",
+    "PAIR_FEATURES",
+    "WITHIN_ZONE_MILES",
+    "ZONES",
+    "FeatureTables",
+    "Geometry",
+    "TripBatch",
+    "feature_matrix",
+    "geometry",
+    "hour_of_week_kind",
+    "is_airport_trip",
+    "pair_features",
+]
+
+ZONES = LAST_ZONE + 1  # length of tables that are indexed by zone number; row 0 is unused
 HOURS_OF_WEEK_KINDS = 48  # 24 hours of a working day, then 24 of a weekend day or holiday
-WITHIN_ZONE_MILES = np.float32(0.4)  # what a ride covers within its two zones, beyond their centroids
+WITHIN_ZONE_MILES = np.float32(0.4)  # mean distance from the two centroids to the real ends of a trip
 AIRPORTS = (1, 132, 138)  # Newark, JFK, LaGuardia
 
 PAIR_FEATURES = (
@@ -41,17 +63,19 @@ TIME_FEATURES = ("minute_of_day", "weekday", "is_holiday", "day_of_year", "is_gr
 DELAY_FEATURES = ("recent_delay", "recent_level")
 DISTANCE_FEATURES = ("distance_miles", "distance_over_straight")
 FEATURES = PAIR_FEATURES + TIME_FEATURES + DELAY_FEATURES + DISTANCE_FEATURES
-"""Column names of the matrix, in order. The last ones are looked at only where the distance is known."""
+"""Column names of the feature matrix, in order. Only the trees with distance use the last two."""
 
 
 @dataclass(frozen=True)
 class TripBatch:
-    """Trips that somebody asks about, as equally long arrays.
+    """Trips as equally long arrays: what is known when a ride is requested.
 
-    pickup_zone, dropoff_zone: int16, TLC zones 1 to 263.
-    pickup_at: datetime64[s], New York's wall clock.
-    distance_miles: float32, the planned distance; NaN where it is not known.
-    fleet: int8, index into `FLEETS`.
+    Attributes:
+        pickup_zone: int16, TLC zones 1 to 263.
+        dropoff_zone: int16, TLC zones 1 to 263.
+        pickup_at: datetime64[s], New York's wall clock.
+        distance_miles: float32, the planned distance; NaN where it is unknown.
+        fleet: int8, index into `FLEETS`.
     """
 
     pickup_zone: NDArray[np.int16]
@@ -63,6 +87,12 @@ class TripBatch:
     def __len__(self) -> int:
         return len(self.pickup_zone)
 
+    @property
+    def distance_known(self) -> NDArray[np.bool_]:
+        """Whether each trip has a planned distance."""
+        known: NDArray[np.bool_] = self.distance_miles > 0
+        return known
+
     @classmethod
     def from_columns(
         cls,
@@ -72,44 +102,30 @@ class TripBatch:
         distance_miles: ArrayLike | None = None,
         fleet: str | Sequence[str] | NDArray[np.int8] = "yellow",
     ) -> TripBatch:
-        """Trips from anything array-like; None, zero or less as a distance means that it is not known.
+        """Return trips from array-likes; a distance that is None, not finite or not positive counts as unknown.
 
         Raises:
-            ValueError: a zone that is no place, a missing or out-of-range time, an unknown fleet, or lengths
-                that differ; names the first wrong row.
+            ValueError: A zone outside 1 to 263, a missing time, an unknown fleet, or columns of different lengths;
+                the message names the first wrong row.
         """
         pickups, dropoffs = np.atleast_1d(np.asarray(pickup_zone)), np.atleast_1d(np.asarray(dropoff_zone))
         moments = np.atleast_1d(np.asarray(pickup_at, dtype="datetime64[s]"))
         rows = len(pickups)
-        if distance_miles is None:
-            miles = np.full(rows, np.nan, dtype=np.float32)
-        else:
-            miles = np.atleast_1d(np.asarray(distance_miles, dtype=np.float32)).copy()
-            with np.errstate(invalid="ignore"):
-                miles[~(miles > 0) | np.isinf(miles)] = np.nan
+        miles = _known_miles(distance_miles, rows)
         fleets = _fleet_codes(fleet, rows)
-        for name, column in (
-            ("dropoff_zone", dropoffs),
-            ("pickup_at", moments),
-            ("distance_miles", miles),
-            ("fleet", fleets),
-        ):
+        columns = {"dropoff_zone": dropoffs, "pickup_at": moments, "distance_miles": miles, "fleet": fleets}
+        for name, column in columns.items():
             if len(column) != rows:
                 raise ValueError(f"{name} has {len(column)} values for {rows} trips")
-        for name, zones in (("pickup_zone", pickups), ("dropoff_zone", dropoffs)):
-            if rows and not np.issubdtype(zones.dtype, np.integer):
-                raise ValueError(f"{name} must be whole numbers, not {zones.dtype}")
-            wrong = (zones < FIRST_ZONE) | (zones > LAST_ZONE)
-            if wrong.any():
-                row = int(np.argmax(wrong))
-                raise ValueError(f"{name} of row {row} is {zones[row]}; a place is zone {FIRST_ZONE} to {LAST_ZONE}")
+        _require_zones("pickup_zone", pickups)
+        _require_zones("dropoff_zone", dropoffs)
         missing = np.isnat(moments)
         if missing.any():
             raise ValueError(f"pickup_at of row {int(np.argmax(missing))} is missing")
         return cls(pickups.astype(np.int16), dropoffs.astype(np.int16), moments, miles, fleets)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> TripBatch:
-        """The chosen rows."""
+        """Return the selected rows."""
         return TripBatch(
             self.pickup_zone[rows],
             self.dropoff_zone[rows],
@@ -119,16 +135,34 @@ class TripBatch:
         )
 
     def without_distance(self) -> TripBatch:
-        """The same trips as somebody asks who does not know the distance."""
+        """Return the same trips with the planned distance unknown."""
         unknown = np.full(len(self), np.nan, dtype=np.float32)
         return TripBatch(self.pickup_zone, self.dropoff_zone, self.pickup_at, unknown, self.fleet)
+
+
+def _known_miles(distance_miles: ArrayLike | None, rows: int) -> NDArray[np.float32]:
+    if distance_miles is None:
+        return np.full(rows, np.nan, dtype=np.float32)
+    miles = np.atleast_1d(np.asarray(distance_miles, dtype=np.float32)).copy()
+    with np.errstate(invalid="ignore"):
+        miles[~(miles > 0) | np.isinf(miles)] = np.nan
+    return miles
+
+
+def _require_zones(name: str, zones: NDArray[Any]) -> None:
+    if len(zones) and not np.issubdtype(zones.dtype, np.integer):
+        raise ValueError(f"{name} must be whole numbers, not {zones.dtype}")
+    wrong = (zones < FIRST_ZONE) | (zones > LAST_ZONE)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"{name} of row {row} is {zones[row]}; a place is zone {FIRST_ZONE} to {LAST_ZONE}")
 
 
 def _fleet_codes(fleet: str | Sequence[str] | NDArray[np.int8], rows: int) -> NDArray[np.int8]:
     if isinstance(fleet, np.ndarray) and fleet.dtype == np.int8:
         return fleet
     names = [fleet] * rows if isinstance(fleet, str) else list(fleet)
-    codes = {name: code for code, name in enumerate(FLEETS)}
+    codes: dict[str, int] = {name: code for code, name in enumerate(FLEETS)}
     unknown = next((name for name in names if name not in codes), None)
     if unknown is not None:
         raise ValueError(f"fleet {unknown!r} is none of {', '.join(FLEETS)}")
@@ -137,10 +171,11 @@ def _fleet_codes(fleet: str | Sequence[str] | NDArray[np.int8], rows: int) -> ND
 
 @dataclass(frozen=True)
 class FeatureTables:
-    """What a trip's features are looked up in.
+    """Lookup tables of the features.
 
-    pair: float32 (ZONES, ZONES, len(PAIR_FEATURES)), by pickup and drop-off zone.
-    delay: float32 (len(FLEETS), HOURS_OF_WEEK_KINDS, len(DELAY_FEATURES)), by fleet and hour of the week's kind.
+    Attributes:
+        pair: float32 (ZONES, ZONES, len(PAIR_FEATURES)), by pickup and drop-off zone.
+        delay: float32 (len(FLEETS), HOURS_OF_WEEK_KINDS, len(DELAY_FEATURES)), by fleet and `hour_of_week_kind`.
     """
 
     pair: NDArray[np.float32]
@@ -149,9 +184,15 @@ class FeatureTables:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Facts about every ordered pair of zones, from their centroids alone; arrays of shape (ZONES, ZONES).
+    """Geometry of the taxi zones, from their centroids. Row and column 0 are NaN.
 
-    Distances in miles, bearing in radians from east. Row and column 0 are NaN.
+    Attributes:
+        straight_miles: float64 (ZONES, ZONES), straight-line distance by pickup and drop-off zone.
+        grid_miles: float64 (ZONES, ZONES), distance along Manhattan's street grid.
+        bearing: float64 (ZONES, ZONES), radians counter-clockwise from east.
+        lat: float64 (ZONES,), degrees.
+        lon: float64 (ZONES,), degrees.
+        borough: int16 (ZONES,), index into the sorted names of boroughs.
     """
 
     straight_miles: NDArray[np.float64]
@@ -164,7 +205,7 @@ class Geometry:
 
 @cache
 def pair_features() -> NDArray[np.float32]:
-    """The features that depend on the two zones alone, float32 (ZONES, ZONES, len(PAIR_FEATURES))."""
+    """Return the features that depend on the two zones only, float32 (ZONES, ZONES, len(PAIR_FEATURES))."""
     g = geometry()
     zone = np.arange(ZONES)
     by_pickup = np.stack([g.lat, g.lon, g.borough, zone])[:, :, None]
@@ -183,12 +224,13 @@ def pair_features() -> NDArray[np.float32]:
         "bearing": g.bearing,
     }
     table = np.stack([np.broadcast_to(columns[name], (ZONES, ZONES)) for name in PAIR_FEATURES], axis=2)
-    return np.nan_to_num(table).astype(np.float32)
+    features: NDArray[np.float32] = np.nan_to_num(table).astype(np.float32)
+    return features
 
 
 @cache
 def geometry() -> Geometry:
-    """The geometry of New York's taxi zones on a flat map, good to 0.1% within the city."""
+    """Return the geometry of the taxi zones on a flat projection, exact to 0.1% within the city."""
     lat, lon = np.full(ZONES, np.nan), np.full(ZONES, np.nan)
     borough = np.zeros(ZONES, dtype=np.int16)
     names = sorted({zone.borough or "" for zone in located_zones()})
@@ -209,32 +251,46 @@ _FIRST_DAY, _LAST_DAY = int(FIRST_DAY.astype(np.int64)), int(LAST_DAY.astype(np.
 
 @cache
 def _calendar() -> NDArray[np.float32]:
-    """For each day from FIRST_DAY to LAST_DAY: ISO weekday, whether a holiday, day of the year, row offset of
-    its kind of day in the delay table (0 for working days, 24 for others); float32 (days, 4)."""
+    """Return facts about each day from FIRST_DAY to LAST_DAY, float32 (days, 4).
+
+    Columns: ISO weekday, 1 for holidays, day of the year, and the day's row offset in the delay table (0 for working
+    days, 24 for weekends and holidays).
+    """
     days = np.arange(FIRST_DAY, LAST_DAY + 1)
     weekday, holiday = nyc_calendar.iso_weekday(days), nyc_calendar.is_holiday(days)
     of_year = (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
     free = holiday | (weekday >= 6)
-    return np.stack([weekday, holiday, of_year, np.where(free, 24, 0)], axis=1).astype(np.float32)
+    rows: NDArray[np.float32] = np.stack([weekday, holiday, of_year, np.where(free, 24, 0)], axis=1).astype(np.float32)
+    return rows
+
+
+def _days_and_seconds(pickup_at: NDArray[np.datetime64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the calendar row of each moment's day, float32 (n, 4), and its seconds since midnight, int64 (n,)."""
+    seconds = pickup_at.astype(np.int64)
+    days = seconds // 86400
+    # np.minimum and np.maximum: np.clip costs several microseconds more for the single row of a request
+    rows = np.minimum(np.maximum(days, _FIRST_DAY), _LAST_DAY) - _FIRST_DAY
+    return _calendar()[rows], seconds - days * 86400
 
 
 def hour_of_week_kind(pickup_at: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    """Index of each moment in a delay table: its hour, plus 24 on weekend days and holidays."""
-    seconds = pickup_at.astype(np.int64)
-    days = seconds // 86400
-    calendar = _calendar()[np.clip(days, _FIRST_DAY, _LAST_DAY) - _FIRST_DAY]
-    return (seconds - days * 86400) // 3600 + calendar[:, 3].astype(np.int64)
+    """Return the delay-table index of each moment (datetime64[s]): its hour, plus 24 on weekends and holidays."""
+    calendar, in_day = _days_and_seconds(pickup_at)
+    kind: NDArray[np.int64] = in_day // 3600 + calendar[:, 3].astype(np.int64)
+    return kind
+
+
+def is_airport_trip(trips: TripBatch) -> NDArray[np.bool_]:
+    """Return whether each trip begins or ends at an airport."""
+    return _IS_AIRPORT[trips.pickup_zone] | _IS_AIRPORT[trips.dropoff_zone]
 
 
 def feature_matrix(trips: TripBatch, tables: FeatureTables) -> NDArray[np.float32]:
-    """Features of trips, float32 (len(trips), len(FEATURES)), columns as in `FEATURES`.
+    """Return the features of trips, float32 (len(trips), len(FEATURES)), columns as in `FEATURES`.
 
-    Unknown distances give 0 in the distance columns; the trees for zones alone never look at them.
+    Unknown distances give 0 in the distance columns; trees without distance never split on them.
     """
-    seconds = trips.pickup_at.astype(np.int64)
-    days = seconds // 86400
-    in_day = seconds - days * 86400
-    calendar = _calendar()[np.minimum(np.maximum(days, _FIRST_DAY), _LAST_DAY) - _FIRST_DAY]
+    calendar, in_day = _days_and_seconds(trips.pickup_at)
     hour_kind = in_day // 3600 + calendar[:, 3].astype(np.int64)
 
     matrix = np.empty((len(trips), len(FEATURES)), dtype=np.float32)
@@ -250,6 +306,7 @@ def feature_matrix(trips: TripBatch, tables: FeatureTables) -> NDArray[np.float3
     return matrix
 
 
+_IS_AIRPORT = np.isin(np.arange(ZONES), AIRPORTS)
 _PAIR = slice(0, len(PAIR_FEATURES))
 _STRAIGHT = FEATURES.index("straight_miles")
 _MINUTE = FEATURES.index("minute_of_day")

@@ -1,38 +1,55 @@
-"""Pictures of how a candidate was judged."""
+"""Plots of a candidate's evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips
-from logitrack_assets.eta.traffic import month_name
 from logitrack_assets.eta.training.backtest import Backtest
+from logitrack_assets.eta.variant import Variant
+from logitrack_assets.nyc_calendar import hour_of_day
 from logitrack_assets.plotting import BLUE, GREY, ORANGE, new_axes
 
+_HOUR_TICKS = range(0, 24, 3)
 
-def error_by_hour(zones: EvaluatedTrips, distance: EvaluatedTrips) -> Figure:
-    """Mean absolute error by pickup hour: model with and without distance, and the lookup."""
+
+def evaluation_plots(
+    evaluated: Mapping[Variant, EvaluatedTrips], level: float, backtest: Backtest
+) -> dict[str, Figure]:
+    """Return all plots of a candidate by name."""
+    return {
+        "error_by_hour": plot_error_by_hour(evaluated),
+        "predicted_against_real": plot_predicted_against_real(evaluated[Variant.ZONES]),
+        "coverage_by_hour": plot_coverage_by_hour(evaluated[Variant.ZONES], level),
+        "backtest": plot_backtest(backtest),
+    }
+
+
+def plot_error_by_hour(evaluated: Mapping[Variant, EvaluatedTrips]) -> Figure:
+    """Return the mean absolute error by pickup hour of both variants and the baseline."""
     figure, axes = new_axes("Error by pickup hour", "hour", "mean absolute error, minutes")
-    for name, judged, predicted, colour in (
-        ("lookup", zones, zones.lookup, GREY),
-        ("zones alone", zones, zones.predicted, BLUE),
-        ("with distance", distance, distance.predicted, ORANGE),
+    zones, distance = evaluated[Variant.ZONES], evaluated[Variant.DISTANCE]
+    for name, trips, predicted, colour in (
+        ("baseline", zones, zones.lookup, GREY),
+        (Variant.ZONES.label, zones, zones.predicted, BLUE),
+        (Variant.DISTANCE.label, distance, distance.predicted, ORANGE),
     ):
-        hour = judged.trips.pickup_at.astype(np.int64) % 86400 // 3600
-        trips = np.bincount(hour, minlength=24)
-        error = np.bincount(hour, weights=np.abs(predicted - judged.real), minlength=24) / np.maximum(trips, 1)
-        axes.plot(np.arange(24)[trips > 0], error[trips > 0], marker="o", markersize=3, label=name, color=colour)
+        hours, error = _mean_by_hour(trips, np.abs(predicted - trips.real))
+        axes.plot(hours, error, marker="o", markersize=3, label=name, color=colour)
     axes.set_ylim(bottom=0)
+    _label_hours(axes)
     axes.legend(frameon=False)
     return figure
 
 
-def predicted_against_real(zones: EvaluatedTrips) -> Figure:
-    """Real minutes against predicted minutes, as counts of trips."""
-    figure, axes = new_axes("Predicted against real, zones alone", "predicted, minutes", "real, minutes")
+def plot_predicted_against_real(zones: EvaluatedTrips) -> Figure:
+    """Return the number of trips by predicted and real minutes."""
+    figure, axes = new_axes("Predicted against real, zones only", "predicted, minutes", "real, minutes")
     top = max(float(np.quantile(zones.real, 0.99)), 2.0)
     image = axes.hexbin(zones.predicted, zones.real, gridsize=45, bins="log", cmap="Blues", extent=(0, top, 0, top))
     axes.plot([0, top], [0, top], color=ORANGE, linewidth=1)
@@ -40,35 +57,46 @@ def predicted_against_real(zones: EvaluatedTrips) -> Figure:
     return figure
 
 
-def coverage_by_hour(zones: EvaluatedTrips, level: float) -> Figure:
-    """Share of real durations inside the interval, by pickup hour."""
+def plot_coverage_by_hour(zones: EvaluatedTrips, level: float) -> Figure:
+    """Return the share of real durations inside the interval by pickup hour."""
     figure, axes = new_axes(f"Coverage of the {level:.0%} interval", "hour", "share of trips inside")
-    hour = zones.trips.pickup_at.astype(np.int64) % 86400 // 3600
-    trips = np.bincount(hour, minlength=24)
-    covered = np.bincount(hour, weights=zones.covered, minlength=24) / np.maximum(trips, 1)
-    axes.bar(np.arange(24)[trips > 0], covered[trips > 0], color=BLUE)
+    hours, coverage = _mean_by_hour(zones, zones.covered.astype(np.float64))
+    axes.bar(hours, coverage, color=BLUE)
     axes.axhline(level, color=ORANGE)
-    axes.set_ylim(0.5, 1)
+    axes.set_ylim(0, 1)
+    _label_hours(axes)
     return figure
 
 
-def backtest(found: Backtest) -> Figure:
-    """Error of each recipe month by month; the chosen one drawn thick."""
-    figure, axes = new_axes("Rolling backtest, zones alone", "month answered", "mean absolute error, minutes")
-    labels: Sequence[str] = [month_name(month) for month in found.months]
-    for recipe in dict.fromkeys(fold.recipe for fold in found.folds):
-        errors = {
-            fold.month: fold.errors.mae_minutes
-            for fold in found.folds
-            if fold.recipe == recipe and not fold.with_distance
-        }
-        chosen = recipe == found.chosen
+def plot_backtest(backtest: Backtest) -> Figure:
+    """Return the zones-only error of each strategy by month, with the selected one in bold."""
+    figure, axes = new_axes("Rolling backtest, zones only", "predicted month", "mean absolute error, minutes")
+    labels = [str(month) for month in backtest.months]
+    folds = [fold for fold in backtest.folds if fold.variant is Variant.ZONES]
+    for strategy in dict.fromkeys(fold.strategy for fold in folds):
+        errors = {fold.month: fold.errors.mae_minutes for fold in folds if fold.strategy == strategy}
+        chosen = strategy == backtest.chosen
         axes.plot(
             labels,
-            [errors[month] for month in found.months],
+            [errors[month] for month in backtest.months],
             marker="o",
             linewidth=2.5 if chosen else 1,
-            label=f"{recipe.name}{' (chosen)' if chosen else ''}",
+            label=f"{strategy.name}{' (chosen)' if chosen else ''}",
         )
     axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _mean_by_hour(
+    evaluated: EvaluatedTrips, values: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the pickup hours that have trips, and the mean value of each."""
+    hour = hour_of_day(evaluated.trips.pickup_at)
+    trips = np.bincount(hour, minlength=24)
+    hours = np.flatnonzero(trips)
+    return hours, np.bincount(hour, weights=values, minlength=24)[hours] / trips[hours]
+
+
+def _label_hours(axes: Axes) -> None:
+    axes.set_xticks(_HOUR_TICKS)
+    axes.set_xlim(-0.7, 23.7)

@@ -1,44 +1,47 @@
-"""Model versions on disk, and the pointer to the one that is served.
+"""The model registry: versions on disk, and the pointer to the champion.
 
-    models/<version>/        a version, staged beside its place and renamed into it; never changed afterwards
-    models/champion.json     who is served, since when, by whom and why; replaced by one rename
-    models/history.jsonl     every champion there was, oldest first
-    models/<version>.rejected.json   why a candidate did not become champion
+    models/<version>/        a version, staged beside its place and renamed into it; immutable afterwards
+    models/champion.json     the champion: version, time, user, reason; replaced by one rename
+    models/history.jsonl     every champion, oldest first
+    models/<version>.rejected.json   why a candidate was rejected
 
-Changes of the pointer take a file lock, so two promoters at once end as one after the other. Imports light.
+Changes of the pointer hold a file lock, so concurrent promotions are serialised. Imports light.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from logitrack_assets.eta.artifact.predictor import (
-    CARD,
-    MANIFEST,
-    ArtifactError,
-    Manifest,
-    Predictor,
-    read_manifest,
-    sha256,
-)
+from logitrack_assets.eta.artifact import CARD, MANIFEST, ArtifactError, Manifest, Predictor, read_manifest, sha256
+from logitrack_assets.files import exclusive_lock, fsync_path, fsync_tree, write_atomic
+
+VersionStatus = Literal["champion", "former champion", "rejected", "candidate", "unreadable"]
 
 _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+_ROLLBACK_LABEL = "rollback: "
 
 
 class Champion(BaseModel):
-    """Which version is served, and how it came to be."""
+    """An entry of the history: a version that became champion.
+
+    Attributes:
+        version: Name of the version.
+        promoted_at: When it became champion, UTC.
+        by: Who promoted it or rolled back to it.
+        reason: The stated reason.
+        previous: The champion before it; None for the first.
+        manifest_sha256: Digest of its manifest at that time.
+        kind: Whether it was promoted, or restored by a rollback.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,10 +51,27 @@ class Champion(BaseModel):
     reason: str
     previous: str | None
     manifest_sha256: str
+    kind: Literal["promotion", "rollback"] = "promotion"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_labelled_reason(cls, entry: Any) -> Any:
+        """Read the kind of entries written before the field existed from the label of their reason."""
+        if not isinstance(entry, dict) or "kind" in entry:
+            return entry
+        reason = entry.get("reason")
+        if isinstance(reason, str) and reason.startswith(_ROLLBACK_LABEL):
+            return {**entry, "kind": "rollback", "reason": reason.removeprefix(_ROLLBACK_LABEL)}
+        return entry
+
+    @property
+    def labelled_reason(self) -> str:
+        """The reason for people: that of a rollback begins with `rollback: `."""
+        return f"{_ROLLBACK_LABEL}{self.reason}" if self.kind == "rollback" else self.reason
 
 
 class Rejection(BaseModel):
-    """Why a candidate was not let through."""
+    """Why a candidate was rejected; one line of `reason` per failed gate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,37 +81,40 @@ class Rejection(BaseModel):
 
 
 class VersionSummary(NamedTuple):
-    """A version as a list shows it; the manifest is None where it cannot be read."""
+    """A row of the list of versions; the manifest is None when it cannot be read."""
 
     version: str
     manifest: Manifest | None
-    status: str
-    """'champion', 'former champion', 'rejected', 'candidate' or 'unreadable'."""
+    status: VersionStatus
     reason: str
 
 
 class ModelRegistry:
-    """The folder of model versions. Cheap to make; nothing is read before it is asked for."""
+    """The folder of model versions. Construction reads nothing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property
     def champion_file(self) -> Path:
-        """The pointer; a reader that watches it sees a new inode at each promotion."""
+        """The pointer to the champion; every promotion gives it a new inode."""
         return self.folder / "champion.json"
 
+    @property
+    def _history_file(self) -> Path:
+        return self.folder / "history.jsonl"
+
     def versions(self) -> list[str]:
-        """All published versions, oldest first."""
+        """Return all published versions, oldest first."""
         if not self.folder.is_dir():
             return []
         return sorted(path.name for path in self.folder.iterdir() if _VERSION.fullmatch(path.name))
 
     def path(self, version: str) -> Path:
-        """The folder of a version.
+        """Return the folder of a version.
 
         Raises:
-            ArtifactError: there is no such version.
+            ArtifactError: There is no such version.
         """
         path = self.folder / version
         if not _VERSION.fullmatch(version) or not path.is_dir():
@@ -99,45 +122,55 @@ class ModelRegistry:
         return path
 
     def load(self, version: str, *, threads: int = 1) -> Predictor:
-        """The version, checked and ready to answer. Raises ArtifactError."""
+        """Return the verified predictor of a version.
+
+        Raises:
+            ArtifactError: There is no such version, or it is not valid.
+        """
         return Predictor.load(self.path(version), threads=threads)
 
     def manifest(self, version: str) -> Manifest:
-        """What a version says of itself. Raises ArtifactError."""
+        """Return the manifest of a version.
+
+        Raises:
+            ArtifactError: There is no such version, or its manifest is not valid.
+        """
         return read_manifest(self.path(version))
 
     def card(self, version: str) -> str:
-        """The model card, Markdown. Raises ArtifactError."""
+        """Return the model card of a version, Markdown.
+
+        Raises:
+            ArtifactError: There is no such version, or it has no card.
+        """
         try:
             return (self.path(version) / CARD).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ArtifactError(f"Model {version} has no card.") from None
 
     def new_version(self, digest: str, *, at: datetime) -> str:
-        """A name that sorts by time and tells content apart: `20190801T120000-ab12cd`."""
+        """Return a version name that sorts by time and contains the digest's start: `20190801T120000-ab12cd`."""
         return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:6]}"
 
     @contextmanager
     def staged(self, version: str) -> Iterator[Path]:
-        """A folder to fill; when the block ends well it becomes the version by one rename, else it is gone."""
+        """Yield an empty folder that becomes the version by one rename, or is deleted when the block raises."""
         self.folder.mkdir(parents=True, exist_ok=True)
         staging = self.folder / f".{version}.{secrets.token_hex(4)}"
         staging.mkdir()
         try:
             yield staging
-            for path in staging.iterdir():
-                _sync(path)
-            _sync(staging)
+            fsync_tree(staging)
             staging.rename(self.folder / version)
-            _sync(self.folder)
+            fsync_path(self.folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
     def champion(self) -> Champion | None:
-        """Who is served; None before the first promotion.
+        """Return the champion; None before the first promotion.
 
         Raises:
-            ArtifactError: the pointer is unreadable.
+            ArtifactError: The pointer is unreadable.
         """
         try:
             text = self.champion_file.read_text(encoding="utf-8")
@@ -152,54 +185,64 @@ class ModelRegistry:
             ) from None
 
     def promote(self, version: str, *, by: str, reason: str) -> Champion:
-        """Makes a version the champion, after it was loaded and answered; writes the pointer in one rename.
+        """Make a version the champion, after loading and verifying it.
 
         Raises:
-            ArtifactError: the version is missing or not sound; the old champion stays.
-            ValueError: no reason was given.
+            ArtifactError: The version is missing or not valid; the champion does not change.
+            ValueError: The reason is empty.
         """
-        with self._locked():
-            return self._point_to(version, by=by, reason=reason)
+        with self._lock():
+            return self._write_champion(version, by=by, reason=reason, kind="promotion")
 
     def rollback(self, *, by: str, reason: str) -> Champion:
-        """Makes the champion before this one the champion again; rolling back twice goes back two.
+        """Restore the champion before the present one; a second rollback goes back one further.
 
         Raises:
-            ArtifactError: there is none before, or it is not sound.
+            ArtifactError: There is no earlier champion, or it is not valid.
+            ValueError: The reason is empty.
         """
-        with self._locked():
-            history = self.history()
-            back = _previous(history)
-            if back is None:
+        with self._lock():
+            version = _version_before(self.history())
+            if version is None:
                 raise ArtifactError("There is no earlier champion to go back to.")
-            return self._point_to(back, by=by, reason=f"{ROLLBACK}{reason}")
+            return self._write_champion(version, by=by, reason=reason, kind="rollback")
 
     def history(self) -> list[Champion]:
-        """Every champion there was, oldest first, the present one last."""
+        """Return every champion, oldest first, the present one last."""
         champions = []
-        try:
-            lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            lines = []
-        for line in lines:
+        for line in self._history_lines():
             try:
                 champions.append(Champion.model_validate_json(line))
             except ValidationError:
-                continue  # the torn last line of a writer that was killed; the pointer itself is whole
+                continue  # a line torn by a killed writer of an earlier release; the pointer itself is whole
         current = self._readable_champion()
         if current is not None and (not champions or champions[-1] != current):
             champions.append(current)
         return champions
 
+    def _history_lines(self) -> list[str]:
+        try:
+            return self._history_file.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
     def reject(self, version: str, reason: str) -> Rejection:
-        """Keeps a candidate visible with the reason why it did not pass. Raises ArtifactError."""
+        """Record a candidate as rejected, in place of an earlier reason.
+
+        Raises:
+            ArtifactError: There is no such version.
+        """
         self.path(version)
         rejection = Rejection(version=version, rejected_at=_now(), reason=reason)
-        _replace(self.folder / f"{version}.rejected.json", rejection.model_dump_json(indent=2))
+        write_atomic(self._rejection_file(version), rejection.model_dump_json(indent=2))
         return rejection
 
     def record_rejection(self, version: str, reason: str) -> None:
-        """Adds a reason to why a candidate did not pass; a version that is or was champion is left alone."""
+        """Add a reason to a candidate's rejection; a present or former champion is not rejected.
+
+        Raises:
+            ArtifactError: There is no such version.
+        """
         if version in {entry.version for entry in self.history()}:
             return
         known = self.rejection(version)
@@ -208,109 +251,81 @@ class ModelRegistry:
             self.reject(version, "\n".join([*reasons, reason]))
 
     def rejection(self, version: str) -> Rejection | None:
-        """Why a version was rejected, or None."""
+        """Return the rejection of a version, or None."""
         try:
-            text = (self.folder / f"{version}.rejected.json").read_text(encoding="utf-8")
+            text = self._rejection_file(version).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         return Rejection.model_validate_json(text)
 
+    def _rejection_file(self, version: str) -> Path:
+        return self.folder / f"{version}.rejected.json"
+
     def listed(self) -> list[VersionSummary]:
-        """All versions with their state, newest first; none is champion while the pointer is unreadable."""
+        """Return all versions with their status, newest first; none is champion while the pointer is unreadable."""
         champion = self._readable_champion()
-        reasons = {entry.version: entry.reason for entry in self.history()}
-        rows = []
-        for version in reversed(self.versions()):
-            rejection = self.rejection(version)
-            try:
-                manifest = self.manifest(version)
-            except ArtifactError as error:
-                rows.append(VersionSummary(version, None, "unreadable", str(error)))
-                continue
-            if champion is not None and version == champion.version:
-                rows.append(VersionSummary(version, manifest, "champion", champion.reason))
-            elif version in reasons:
-                rows.append(VersionSummary(version, manifest, "former champion", reasons[version]))
-            elif rejection is not None:
-                rows.append(VersionSummary(version, manifest, "rejected", rejection.reason))
-            else:
-                rows.append(VersionSummary(version, manifest, "candidate", ""))
-        return rows
+        former = {entry.version: entry for entry in self.history()}
+        return [self._summary(version, champion, former) for version in reversed(self.versions())]
+
+    def _summary(self, version: str, champion: Champion | None, former: dict[str, Champion]) -> VersionSummary:
+        try:
+            manifest = self.manifest(version)
+        except ArtifactError as error:
+            return VersionSummary(version, None, "unreadable", str(error))
+        if champion is not None and version == champion.version:
+            return VersionSummary(version, manifest, "champion", champion.labelled_reason)
+        if version in former:
+            return VersionSummary(version, manifest, "former champion", former[version].labelled_reason)
+        rejection = self.rejection(version)
+        if rejection is not None:
+            return VersionSummary(version, manifest, "rejected", rejection.reason)
+        return VersionSummary(version, manifest, "candidate", "")
 
     def _readable_champion(self) -> Champion | None:
-        """None for a pointer that somebody wrote into, too: promoting mends it, and must not stumble over it."""
+        """Return the champion, or None for an unreadable pointer as well, which a promotion must be able to replace."""
         try:
             return self.champion()
         except ArtifactError:
             return None
 
-    def _point_to(self, version: str, *, by: str, reason: str) -> Champion:
+    def _write_champion(
+        self, version: str, *, by: str, reason: str, kind: Literal["promotion", "rollback"]
+    ) -> Champion:
         if not reason.strip():
             raise ValueError("a promotion needs a reason")
-        artifact = self.load(version)
+        predictor = self.load(version)
         history = self.history()
         champion = Champion(
-            version=artifact.version,
+            version=predictor.version,
             promoted_at=_now(),
             by=by,
             reason=reason.strip(),
             previous=history[-1].version if history else None,
             manifest_sha256=sha256(self.path(version) / MANIFEST),
+            kind=kind,
         )
-        # The history is rewritten whole, so that it never holds a torn line or misses a champion that
-        # was pointed to by a writer killed between the two files.
+        # The whole history is rewritten: it has no torn line and includes a champion whose writer was killed between
+        # the two files.
         lines = "".join(entry.model_dump_json() + "\n" for entry in [*history, champion])
-        _replace(self.champion_file, champion.model_dump_json(indent=2) + "\n")
-        _replace(self.folder / "history.jsonl", lines)
+        write_atomic(self.champion_file, champion.model_dump_json(indent=2) + "\n")
+        write_atomic(self._history_file, lines)
         return champion
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> AbstractContextManager[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return exclusive_lock(self.folder / ".lock")
 
 
-ROLLBACK = "rollback: "
-
-
-def _previous(history: list[Champion]) -> str | None:
-    """The version before the present one, as if versions that were rolled back from had never been."""
-    line: list[str] = []
+def _version_before(history: list[Champion]) -> str | None:
+    """Return the champion before the present one, ignoring versions that were rolled back from."""
+    stack: list[str] = []
     for entry in history:
-        if entry.reason.startswith(ROLLBACK) and len(line) > 1 and line[-2] == entry.version:
-            line.pop()
-        elif not line or line[-1] != entry.version:
-            line.append(entry.version)
-    return line[-2] if len(line) > 1 else None
+        if entry.kind == "rollback" and len(stack) > 1 and stack[-2] == entry.version:
+            stack.pop()
+        elif not stack or stack[-1] != entry.version:
+            stack.append(entry.version)
+    return stack[-2] if len(stack) > 1 else None
 
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file so that a reader sees the old text or the new one, whatever is killed when."""
-    staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    staging.write_text(text, encoding="utf-8")
-    _sync(staging)
-    staging.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Writes `manifest.json` with the digest of every other file of the folder; returns what it wrote."""
-    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
-    complete = manifest.model_copy(update={"files": files})
-    document = json.dumps(complete.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST).write_text(document + "\n", encoding="utf-8")
-    return complete

@@ -8,7 +8,7 @@ from typing import Any
 from dagster import ConfigurableResource
 from pydantic import Field
 
-from logitrack_assets.eta.drift import Thresholds
+from logitrack_assets.eta.drift import DriftThresholds
 from logitrack_assets.eta.registry import ModelRegistry
 
 
@@ -23,7 +23,7 @@ class ModelRegistryResource(ConfigurableResource[Any]):
 
 
 class MonitoringPolicy(ConfigurableResource[Any]):
-    """Thresholds of drift and retraining; the README's table of settings describes them."""
+    """DriftThresholds of drift and retraining; the README's table of settings describes them."""
 
     drift_psi: float
     drift_volume_ratio: float
@@ -31,6 +31,8 @@ class MonitoringPolicy(ConfigurableResource[Any]):
     live_error_worse_by: float
     retrain_cooldown_hours: float
 
-    def drift_thresholds(self) -> Thresholds:
+    def drift_thresholds(self) -> DriftThresholds:
         """Return the thresholds of drift."""
-        return Thresholds(psi=self.drift_psi, volume_ratio=self.drift_volume_ratio, error_ratio=self.drift_error_ratio)
+        return DriftThresholds(
+            psi=self.drift_psi, volume_ratio=self.drift_volume_ratio, error_ratio=self.drift_error_ratio
+        )

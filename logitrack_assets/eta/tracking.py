@@ -1,15 +1,16 @@
-"""The same figures in MLflow, for those who compare experiments there; nothing at all without MLFLOW_TRACKING_URI."""
+"""Optional experiment tracking: a candidate's metrics in MLflow, when MLFLOW_TRACKING_URI is set."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.eta.artifact.predictor import Manifest
+from logitrack_assets.eta.artifact import Manifest
 
 EXPERIMENT = "logitrack-eta"
 MLFLOW_TIMEOUTS = {
@@ -17,21 +18,24 @@ MLFLOW_TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
-"""How long an absent server holds up a finished training, unless the environment says otherwise: MLflow's own defaults
-come to more than four minutes."""
+"""Limits of the wait for an absent server, unless the environment sets others; MLflow's defaults exceed 4 minutes."""
+
+_MAX_REASON_CHARACTERS = 300
 
 
 def is_enabled() -> bool:
-    """Whether MLflow was asked for."""
+    """Return whether tracking is configured."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
 
-def log_candidate(manifest: Manifest, folder: Path, plots: dict[str, Figure]) -> str:
-    """Writes a version's parameters, metrics, plots and files as one MLflow run; returns the run's id.
+def log_candidate(manifest: Manifest, folder: Path, plots: Mapping[str, Figure]) -> str:
+    """Log a version's parameters, metrics, plots and files as one MLflow run.
+
+    Returns:
+        The id of the run.
 
     Raises:
-        LogitrackError: MLflow is asked for and not installed, or its server did not take the run. Neither is a reason
-            to lose a model.
+        LogitrackError: MLflow is not installed, or its server did not accept the run. The version stays valid.
     """
     for name, value in MLFLOW_TIMEOUTS.items():
         os.environ.setdefault(name, value)
@@ -39,19 +43,18 @@ def log_candidate(manifest: Manifest, folder: Path, plots: dict[str, Figure]) ->
         import mlflow
     except ImportError:
         raise LogitrackError(
-            "MLFLOW_TRACKING_URI is set but MLflow is not installed: install logitrack with its extra `mlflow`."
+            "MLFLOW_TRACKING_URI is set but MLflow is not installed.", hint="Install logitrack with its extra `mlflow`."
         ) from None
     try:
-        return _log(mlflow, manifest, folder, plots)
+        return _log_run(mlflow, manifest, folder, plots)
     except (mlflow.MlflowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LogitrackError(f"MLflow did not take {manifest.version}: {reason[:300]}") from error
+        raise LogitrackError(f"MLflow did not accept {manifest.version}: {reason[:_MAX_REASON_CHARACTERS]}") from error
 
 
-def _log(mlflow: Any, manifest: Manifest, folder: Path, plots: dict[str, Figure]) -> str:
+def _log_run(mlflow: Any, manifest: Manifest, folder: Path, plots: Mapping[str, Figure]) -> str:
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=manifest.version) as run:
-        forest = manifest.recipe["forest"]
         mlflow.log_params(
             {
                 "estimator": manifest.estimator,
@@ -59,12 +62,12 @@ def _log(mlflow: Any, manifest: Manifest, folder: Path, plots: dict[str, Figure]
                 "recipe": manifest.recipe["name"],
                 "first_month": manifest.training_months[0],
                 "trained_through": manifest.trained_through,
-                **{f"forest_{name}": value for name, value in forest.items()},
+                **{f"forest_{name}": value for name, value in manifest.recipe["forest"].items()},
             }
         )
         metrics = manifest.metrics
-        for name, found in (("zones", metrics.zones), ("distance", metrics.distance), ("lookup", metrics.lookup)):
-            mlflow.log_metrics({f"{name}_{key}": float(value) for key, value in found.model_dump().items()})
+        for name, errors in (("zones", metrics.zones), ("distance", metrics.distance), ("lookup", metrics.lookup)):
+            mlflow.log_metrics({f"{name}_{key}": float(value) for key, value in errors.model_dump().items()})
         mlflow.log_metrics({"coverage_zones": metrics.coverage_zones, "coverage_distance": metrics.coverage_distance})
         mlflow.log_artifacts(str(folder), artifact_path="model")
         for name, figure in plots.items():

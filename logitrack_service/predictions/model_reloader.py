@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from logitrack_assets.eta.artifact.predictor import MANIFEST, ArtifactError, Predictor, sha256
+from logitrack_assets.eta.artifact import MANIFEST, ArtifactError, Predictor, sha256
 from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_service.errors import UnavailableError
 from logitrack_service.observability import metrics
@@ -122,7 +122,7 @@ class ModelReloader:
         metrics.model_promoted_at.set(champion.promoted_at.timestamp())
         log.info("model_serving", version=champion.version, before=previous.champion.version if previous else None)
         if previous is not None:
-            audit_log.info("model_promoted", version=champion.version, by=champion.by, reason=champion.reason)
+            audit_log.info("model_promoted", version=champion.version, by=champion.by, reason=champion.labelled_reason)
 
     def _load_predictor(self, champion: Champion) -> Predictor:
         """Return the predictor of a champion; a version that is loaded already is reused.

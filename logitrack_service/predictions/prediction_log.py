@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import psycopg
 import structlog
 
-from logitrack_assets.eta.artifact.predictor import PredictionBatch
+from logitrack_assets.eta.artifact import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_service.observability import metrics
 

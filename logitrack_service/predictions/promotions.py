@@ -35,7 +35,7 @@ async def record_promotions(engine: AsyncEngine, history: Sequence[Champion]) ->
                 "version": champion.version,
                 "promoted_at": champion.promoted_at.isoformat(),
                 "by": champion.by,
-                "reason": champion.reason,
+                "reason": champion.labelled_reason,
                 "previous": champion.previous,
             },
         }

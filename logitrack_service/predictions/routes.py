@@ -13,7 +13,7 @@ from litestar.openapi.spec import Example
 from litestar.params import FromQuery, JSONBody, QueryParameter, RawBody
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL
+from logitrack_assets.eta.artifact import DEFAULT_LEVEL
 from logitrack_assets.nyc_calendar import from_wall_clock
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.auth.tokens import Identity

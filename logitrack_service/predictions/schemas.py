@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL, MAX_LEVEL, MIN_LEVEL
+from logitrack_assets.eta.artifact import DEFAULT_LEVEL, MAX_LEVEL, MIN_LEVEL
 from logitrack_assets.eta.features import FIRST_DAY, LAST_DAY
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.errors import FieldError

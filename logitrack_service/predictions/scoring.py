@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL, PredictionBatch
+from logitrack_assets.eta.artifact import DEFAULT_LEVEL, PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
 from logitrack_service.errors import INVALID_VALUES

@@ -22,7 +22,7 @@ from logitrack_assets.automation.retraining import (
     live_error_trigger,
     new_months_trigger,
 )
-from logitrack_assets.eta.artifact.predictor import Manifest
+from logitrack_assets.eta.artifact import Manifest
 from logitrack_assets.lake import RECEIPT, Lake
 from logitrack_assets.warehouse import Warehouse
 

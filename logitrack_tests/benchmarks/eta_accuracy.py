@@ -1,4 +1,4 @@
-"""How close a trained version comes, beside the best public recipe, on the same months after training.
+"""Compare the errors of a trained version with the best public recipe, on months after training.
 
     python -m logitrack_tests.benchmarks.eta_accuracy --home .logitrack --test 2019-07:2019-09 --fleet yellow
 
@@ -19,11 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips, errors, slices
-from logitrack_assets.eta.features import FEATURES, feature_matrix
+from logitrack_assets.eta.artifact import Predictor
+from logitrack_assets.eta.dataset import COLUMNS, TripDataset
+from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips, regression_metrics
+from logitrack_assets.eta.evaluation.slices import MIN_SLICE_TRIPS, slice_metrics
+from logitrack_assets.eta.features import FEATURES, FLEETS, feature_matrix
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.traffic import without_delays
-from logitrack_assets.eta.training.fitting import COLUMNS, TripDataset, to_trips
+from logitrack_assets.eta.variant import Variant
 from logitrack_assets.lake import Lake
 
 PUBLIC = (
@@ -32,11 +35,8 @@ PUBLIC = (
 )  # fmt: skip
 
 
-FEWEST = 1_000  # trips of a slice whose coverage says something
-
-
-def read(lake: Lake, months: list[str], fleet: str) -> TripDataset:
-    """Silver trips of a fleet."""
+def read_trips(lake: Lake, months: list[str], fleet: str) -> TripDataset:
+    """Return the valid trips of a fleet."""
     columns = [name for name in COLUMNS if name not in ("vendor_id", "dropoff_at")]
     table = pa.concat_tables(
         [
@@ -46,61 +46,68 @@ def read(lake: Lake, months: list[str], fleet: str) -> TripDataset:
         ]
     )
     table = table.filter(pc.equal(table["fleet"], fleet))
-    return to_trips(table.append_column("row", pa.array(np.arange(len(table)))))
+    return TripDataset.from_arrow(table.append_column("row", pa.array(np.arange(len(table)))))
 
 
-def public_recipe(past: TripDataset, asked: TripDataset) -> dict[str, float]:
-    """MAE in minutes of the public recipe with each loss."""
+def public_recipe_errors(past: TripDataset, tested: TripDataset) -> dict[str, float]:
+    """Return the MAE of the public recipe in minutes by loss."""
     places = [FEATURES.index(name) for name in PUBLIC]
     tables = without_delays()
-    learned, tested = (feature_matrix(trips.batch, tables)[:, places] for trips in (past, asked))
+    train, test = (feature_matrix(trips.batch, tables)[:, places] for trips in (past, tested))
     categories = [PUBLIC.index(name) for name in ("pickup_borough", "dropoff_borough", "weekday")]
     found = {}
     for loss in ("absolute_error", "squared_error"):
         model = HistGradientBoostingRegressor(
             loss=loss, max_iter=600, early_stopping=False, categorical_features=categories, random_state=1
         )
-        found[loss] = errors(model.fit(learned, past.minutes).predict(tested), asked.minutes).mae_minutes
+        predicted = model.fit(train, past.minutes).predict(test)
+        found[loss] = regression_metrics(predicted, tested.minutes).mae_minutes
     return found
 
 
 def main() -> None:
+    """Print the errors of the newest version and of the public recipe."""
+    arguments = _arguments()
+    lake, models = Lake(arguments.home), ModelRegistry(arguments.home / "models")
+    predictor = models.load(models.versions()[-1])
+    through = predictor.manifest.trained_through
+    first, last = arguments.test.split(":")
+    months = [month for month in lake.silver_months() if first <= month <= last]
+    if not months or months[0] <= through:
+        raise SystemExit(f"{predictor.version} is trained through {through}; test later months.")
+    tested = read_trips(lake, months, arguments.fleet)
+    print(f"{predictor.version}: {predictor.manifest.recipe['name']}, {len(tested):,} trips of {', '.join(months)}")
+    for variant in Variant:
+        print_errors(predictor, tested, variant)
+    if not arguments.skip_public:
+        past = [month for month in lake.silver_months() if month <= through]
+        for loss, mae in public_recipe_errors(read_trips(lake, past, arguments.fleet), tested).items():
+            print(f"public recipe, {loss:<16} MAE {mae:.3f}")
+
+
+def print_errors(predictor: Predictor, tested: TripDataset, variant: Variant) -> None:
+    """Print errors and coverage of a variant, and its three slices with the largest coverage error."""
+    trips = tested.take(variant.mask(tested.batch))
+    batch, real = variant.inputs(trips.batch), trips.minutes
+    prediction = predictor.predict(batch)
+    evaluated = EvaluatedTrips(batch, real, prediction.minutes, prediction.minutes, prediction.low, prediction.high)
+    errors = regression_metrics(prediction.minutes, real)
+    print(
+        f"{variant.label:<15} MAE {errors.mae_minutes:.3f}  RMSE {errors.rmse_minutes:.3f}  "
+        f"coverage {evaluated.covered.mean():.3f}  width {evaluated.mean_width_minutes:.2f}"
+    )
+    parts = [part for part in slice_metrics(evaluated, variant) if part.trips >= MIN_SLICE_TRIPS]
+    for part in sorted(parts, key=lambda part: -abs(part.coverage - prediction.level))[:3]:
+        print(f"    {part.by} {part.value}: coverage {part.coverage:.3f} of {part.trips:,} trips")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=Path(".logitrack"))
     parser.add_argument("--test", required=True, help="first and last month, YYYY-MM:YYYY-MM")
-    parser.add_argument("--fleet", default="yellow", choices=("yellow", "green"))
-    parser.add_argument("--skip-public", action="store_true", help="our own figures only")
-    arguments = parser.parse_args()
-    lake, models = Lake(arguments.home), ModelRegistry(arguments.home / "models")
-    artifact = models.load(models.versions()[-1])
-    first, last = arguments.test.split(":")
-    tested = [month for month in lake.silver_months() if first <= month <= last]
-    if not tested or tested[0] <= artifact.manifest.trained_through:
-        raise SystemExit(
-            f"{artifact.version} is trained through {artifact.manifest.trained_through}; test later months."
-        )
-    asked = read(lake, tested, arguments.fleet)
-    known = asked.take(asked.batch.distance_miles > 0)
-    print(f"{artifact.version}: {artifact.manifest.recipe['name']}, {len(asked):,} trips of {', '.join(tested)}")
-    for name, trips, batch in (
-        ("zones only", asked, asked.batch.without_distance()),
-        ("with distance", known, known.batch),
-    ):
-        answer = artifact.predict(batch)
-        found = errors(answer.minutes, trips.minutes)
-        covered = float(np.mean((answer.low <= trips.minutes) & (trips.minutes <= answer.high)))
-        print(
-            f"{name:<15} MAE {found.mae_minutes:.3f}  RMSE {found.rmse_minutes:.3f}  coverage {covered:.3f}  "
-            f"width {float(np.mean(answer.high - answer.low)):.2f}"
-        )
-        judged = EvaluatedTrips(batch, trips.minutes, answer.minutes, answer.minutes, answer.low, answer.high)
-        parts = [part for part in slices(judged, distance_known=batch is known.batch) if part.trips >= FEWEST]
-        for part in sorted(parts, key=lambda part: -abs(part.coverage - answer.level))[:3]:
-            print(f"    {part.by} {part.value}: coverage {part.coverage:.3f} of {part.trips:,} trips")
-    if not arguments.skip_public:
-        past = [month for month in lake.silver_months() if month <= artifact.manifest.trained_through]
-        for loss, mae in public_recipe(read(lake, past, arguments.fleet), asked).items():
-            print(f"public recipe, {loss:<16} MAE {mae:.3f}")
+    parser.add_argument("--fleet", default="yellow", choices=FLEETS)
+    parser.add_argument("--skip-public", action="store_true", help="only the figures of the model")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

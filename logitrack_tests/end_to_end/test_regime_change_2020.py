@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from logitrack_assets.eta.artifact.predictor import Predictor
+from logitrack_assets.eta.artifact import Predictor
 from logitrack_assets.eta.features import TripBatch
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.lake import Lake

@@ -1,4 +1,4 @@
-"""Small versions and trips for tests: forests of one leaf need no training."""
+"""Small versions and trips for tests: ensembles of one leaf need no training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from logitrack_assets.eta.artifact.predictor import (
+from logitrack_assets.eta.artifact import (
+    CARD,
     FORMAT,
     GROUP_SHAPE,
     INTERVALS,
@@ -25,57 +26,62 @@ from logitrack_assets.eta.artifact.predictor import (
     RegressionMetrics,
     Tables,
     TrainingMonth,
+    write_manifest,
 )
-from logitrack_assets.eta.drift import Reference, histograms
+from logitrack_assets.eta.dataset import TripDataset
+from logitrack_assets.eta.drift import DriftReference, histograms
 from logitrack_assets.eta.evaluation.holdout import HOLDOUT_FILE, Holdout
 from logitrack_assets.eta.features import FEATURES, ZONES, TripBatch
-from logitrack_assets.eta.registry import ModelRegistry, write_manifest
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.traffic import without_delays
 from logitrack_assets.eta.training.calibration import PROBABILITIES
-from logitrack_assets.eta.training.fitting import TripDataset
 from logitrack_assets.eta.training.onnx_export import constant_forest, merge_graphs
+from logitrack_assets.eta.variant import Variant
+from logitrack_assets.nyc_calendar import hour_of_day
 
-FACTS = RegressionMetrics(trips=100, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
+ERRORS = RegressionMetrics(trips=100, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
 
 
-def some_trips(count: int = 2_000, *, seed: int = 0, month: str = "2019-06", fleet: str = "yellow") -> TripDataset:
-    """Invented trips of one month: minutes follow distance and hour, with noise; every tenth distance unknown."""
+def random_trips(count: int = 2_000, *, seed: int = 0, month: str = "2019-06", fleet: str = "yellow") -> TripDataset:
+    """Return random trips of one month: minutes depend on distance and hour, with noise; 10% have no distance."""
     random = np.random.default_rng(seed)
     start = np.datetime64(f"{month}-01", "s")
     moments = start + random.integers(0, 27 * 86400, count).astype("timedelta64[s]")
     pickup, dropoff = random.integers(1, 264, count), random.integers(1, 264, count)
     miles = np.exp(random.normal(0.8, 0.7, count)).astype(np.float32)
-    rush = 1 + 0.4 * ((moments.astype(np.int64) // 3600 % 24) == 8)
+    rush = 1 + 0.4 * (hour_of_day(moments) == 8)
     minutes = np.clip(4 + 4.2 * miles * rush * np.exp(random.normal(0, 0.25, count)), 1, 180)
     miles[::10] = np.nan
     row = random.integers(-(2**62), 2**62, count)
     return TripDataset(row, TripBatch.from_columns(pickup, dropoff, moments, miles, fleet), minutes)
 
 
-def held_out(trips: TripDataset, *, judged: float, published: float) -> Holdout:
-    """A judged model that always said `judged` minutes, published trees that say `published`; the lookup says 30."""
-    flat = np.full(len(trips), 1.0)
-    return Holdout(trips, flat * judged, flat * judged, flat * 30.0, flat * published, flat * published)
+def constant_holdout(trips: TripDataset, *, evaluated: float, published: float) -> Holdout:
+    """Return a holdout with constant minutes of the evaluation model and the published trees; the baseline's are 30."""
+    ones = np.ones(len(trips))
+    return Holdout(
+        trips, dict.fromkeys(Variant, ones * evaluated), ones * 30.0, dict.fromkeys(Variant, ones * published)
+    )
 
 
-def publish(
+def publish_version(
     models: ModelRegistry,
     *,
     zones: float = 12.0,
     distance: float = 12.0,
     trained_through: str = "2019-06",
     trips: TripDataset | None = None,
-    judged: float | None = None,
+    evaluated: float | None = None,
     coverage: float = 0.8,
     fleets: tuple[str, ...] = ("yellow",),
     later: int = 0,
 ) -> str:
-    """Publishes a version that always answers `zones` or `distance` minutes."""
+    """Publish a version that always predicts `zones` or `distance` minutes, and return its name."""
     created = datetime(2019, 8, 1, 12, tzinfo=UTC) + timedelta(seconds=later + len(models.versions()))
-    trips = trips or some_trips(month=trained_through)
+    trips = trips or random_trips(month=trained_through)
     version = models.new_version(f"{abs(hash((zones, distance, later))):06x}"[-6:], at=created)
     metrics = ModelMetrics(
-        zones=FACTS, distance=FACTS, lookup=FACTS, level=0.8, coverage_zones=coverage, coverage_distance=coverage,
+        zones=ERRORS, distance=ERRORS, lookup=ERRORS, level=0.8, coverage_zones=coverage, coverage_distance=coverage,
         width_minutes_zones=10.0, width_minutes_distance=8.0, coverage_forward_zones=0.8,
         coverage_forward_distance=0.8, calibrated_on=[trained_through], slices=[],
     )  # fmt: skip
@@ -91,24 +97,27 @@ def publish(
     )  # fmt: skip
     support = np.zeros((ZONES, ZONES), dtype=np.int32)
     support[161, 236] = 400
+    minutes = {Variant.ZONES: zones, Variant.DISTANCE: distance}
     with models.staged(version) as folder:
-        graph = merge_graphs(constant_forest(np.log(zones)), constant_forest(np.log(distance)))
+        graph = merge_graphs({variant: constant_forest(np.log(value)) for variant, value in minutes.items()})
         onnx.save(graph, folder / MODEL)
         Tables(without_delays(), support).save(folder / TABLES)
         quantiles = np.linspace(-1.0, 1.0, len(PROBABILITIES))[None, :]
         Intervals(PROBABILITIES, np.zeros(int(np.prod(GROUP_SHAPE)), dtype=np.int64), quantiles).save(
             folder / INTERVALS
         )
-        counts = {name: found.tolist() for name, found in histograms(trips.batch).items()}
-        Reference(dict.fromkeys(fleets, counts), dict.fromkeys(fleets, float(len(trips))), 3.0).save(folder / REFERENCE)
-        held_out(trips, judged=zones if judged is None else judged, published=zones).save(folder / HOLDOUT_FILE)
-        (folder / "card.md").write_text("# A card\n", encoding="utf-8")
+        counts = {name: histogram.tolist() for name, histogram in histograms(trips.batch).items()}
+        reference = DriftReference(dict.fromkeys(fleets, counts), dict.fromkeys(fleets, float(len(trips))), 3.0)
+        reference.save(folder / REFERENCE)
+        holdout = constant_holdout(trips, evaluated=zones if evaluated is None else evaluated, published=zones)
+        holdout.save(folder / HOLDOUT_FILE)
+        (folder / CARD).write_text("# A card\n", encoding="utf-8")
         write_manifest(folder, manifest)
     return version
 
 
 def write_silver(home: Path, month: str, trips: TripDataset, fleet: str = "yellow") -> None:
-    """Trips as a silver month, with the columns that training looks at."""
+    """Write trips as a silver month with the columns that training uses."""
     folder = home / "lake" / "silver" / f"month={month}"
     folder.mkdir(parents=True, exist_ok=True)
     pickup = trips.batch.pickup_at.astype("datetime64[us]")

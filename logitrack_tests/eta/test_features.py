@@ -1,4 +1,4 @@
-"""A feature has one definition, and it knows only what is known when the question is asked."""
+"""Features of trips: their values, their validation and the months that delays come from."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from logitrack_assets.eta.features import FEATURES, TripBatch, feature_matrix, hour_of_week_kind
-from logitrack_assets.eta.traffic import from_sums, month_number, sum_delays, without_delays
-from logitrack_tests.eta.examples import some_trips
+from logitrack_assets.eta.traffic import Delays, sum_delays, without_delays
+from logitrack_assets.months import Month
+from logitrack_tests.eta.examples import random_trips
 
 
 def columns(trips: TripBatch) -> dict[str, np.ndarray]:
     return dict(zip(FEATURES, feature_matrix(trips, without_delays()).T, strict=True))
 
 
-def test_features_of_one_ride_are_what_their_names_say():
+def test_feature_values_of_a_single_trip():
     found = columns(TripBatch.from_columns([132], [161], ["2019-07-04T08:30:59"], [17.5]))
     assert found["minute_of_day"] == 8 * 60 + 30
     assert found["weekday"] == 4
@@ -29,7 +30,7 @@ def test_features_of_one_ride_are_what_their_names_say():
     assert found["is_green"] == 0
 
 
-def test_a_distance_that_is_not_known_leaves_its_columns_blank_and_changes_no_other():
+def test_unknown_distance_zeroes_only_the_distance_columns():
     trip = TripBatch.from_columns([132], [161], ["2019-07-04T08:30"], [17.5])
     known, unknown = columns(trip), columns(trip.without_distance())
     for name in FEATURES:
@@ -40,12 +41,12 @@ def test_a_distance_that_is_not_known_leaves_its_columns_blank_and_changes_no_ot
 
 
 @pytest.mark.parametrize("miles", [0.0, -1.0, np.nan, np.inf])
-def test_a_distance_that_is_none_counts_as_unknown(miles):
+def test_invalid_distance_counts_as_unknown(miles):
     assert np.isnan(TripBatch.from_columns([1], [2], ["2019-01-01"], [miles]).distance_miles[0])
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("columns", "message"),
     [
         (([1, 264], [2, 2], ["2019-01-01"] * 2), "pickup_zone of row 1 is 264"),
         (([1], [0], ["2019-01-01"]), "dropoff_zone of row 0 is 0"),
@@ -54,42 +55,42 @@ def test_a_distance_that_is_none_counts_as_unknown(miles):
         (([1.5], [2], ["2019-01-01"]), "must be whole numbers"),
     ],
 )
-def test_what_is_no_trip_is_refused_by_name(asked, said):
-    with pytest.raises(ValueError, match=said):
-        TripBatch.from_columns(*asked)
+def test_invalid_columns_raise_with_name_and_row(columns, message):
+    with pytest.raises(ValueError, match=message):
+        TripBatch.from_columns(*columns)
 
 
-def test_an_unknown_fleet_is_refused():
+def test_unknown_fleet_raises():
     with pytest.raises(ValueError, match="fleet 'pink' is none of yellow, green"):
         TripBatch.from_columns([1], [2], ["2019-01-01"], fleet="pink")
 
 
-def test_holidays_and_weekends_share_their_hours():
+def test_holidays_and_weekends_share_delay_cells():
     moments = np.array(["2019-07-03T08:00", "2019-07-04T08:00", "2019-07-06T08:00"], dtype="datetime64[s]")
     assert hour_of_week_kind(moments).tolist() == [8, 32, 32]
 
 
-def test_a_row_sees_only_the_months_before_its_own():
-    quiet, busy = some_trips(month="2019-05"), some_trips(month="2019-06", seed=1)
-    delays = from_sums(sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 2))
-    june, july = (int(month_number(np.array([f"2019-0{m}-01"], dtype="datetime64[s]"))[0]) for m in (6, 7))
+def test_delays_of_a_month_come_from_earlier_months_only():
+    quiet, busy = random_trips(month="2019-05"), random_trips(month="2019-06", seed=1)
+    delays = Delays.from_sums(sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 2))
+    june, july = Month.parse("2019-06"), Month.parse("2019-07")
     level_in_june, level_in_july = (delays.before(month).delay[0, 0, 1] for month in (june, july))
     assert level_in_july - level_in_june == pytest.approx(np.log(2), abs=0.1)
-    changed = from_sums(sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 50))
+    changed = Delays.from_sums(sum_delays(quiet.batch, quiet.minutes) | sum_delays(busy.batch, busy.minutes * 50))
     assert (changed.before(june).delay == delays.before(june).delay).all()
 
 
-def test_a_fleet_without_trips_is_given_the_others_delays():
-    trips = some_trips(month="2019-05")
-    tables = from_sums(sum_delays(trips.batch, trips.minutes)).newest()
+def test_fleet_without_trips_uses_the_delays_of_the_other():
+    trips = random_trips(month="2019-05")
+    tables = Delays.from_sums(sum_delays(trips.batch, trips.minutes)).before(Month.parse("2019-06"))
     assert (tables.delay[1] == tables.delay[0]).all()
 
 
-def test_one_row_costs_microseconds():
+def test_single_row_takes_microseconds():
     trip, tables = TripBatch.from_columns([161], [236], ["2019-06-03T08:30:00"]), without_delays()
-    laps = []
+    durations = []
     for _ in range(300):
-        began = time.perf_counter()
+        started = time.perf_counter()
         feature_matrix(trip, tables)
-        laps.append(time.perf_counter() - began)
-    assert min(laps) < 150e-6
+        durations.append(time.perf_counter() - started)
+    assert min(durations) < 150e-6

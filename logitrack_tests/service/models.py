@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from logitrack_assets.eta.artifact import predictor as eta
+from logitrack_assets.eta import artifact as eta
 from logitrack_assets.eta.features import (
     DELAY_FEATURES,
     FEATURES,
@@ -21,6 +21,7 @@ from logitrack_assets.eta.features import (
 )
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.training.onnx_export import constant_forest, merge_graphs
+from logitrack_assets.eta.variant import Variant
 
 _ERRORS = eta.RegressionMetrics(trips=1000, mae_minutes=3.4, rmse_minutes=5.5, r2=0.7, mape=0.25)
 # The service does not depend on the values of the metrics: every number is the same invented one.
@@ -46,7 +47,8 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest:
     version = store.new_version(digest, at=datetime(2019, 8, 1, tzinfo=UTC).replace(minute=number % 60))
     with store.staged(version) as folder:
         zones = forest or constant_forest(float(np.log(minutes)))
-        graph = merge_graphs(zones, forest or constant_forest(float(np.log(minutes / 2))))
+        distance = forest or constant_forest(float(np.log(minutes / 2)))
+        graph = merge_graphs({Variant.ZONES: zones, Variant.DISTANCE: distance})
         onnx.save(graph, str(folder / eta.MODEL))
         support = np.full((ZONES, ZONES), 40, dtype=np.int32)
         support[:, 99] = 0

@@ -1,40 +1,50 @@
-"""What a candidate must show before it may be served: plain functions from a version to a verdict.
+"""Promotion gates: plain functions from a version to a result.
 
-The same functions stand behind the asset checks, which a person reads, and behind the champion, which moves only when
-all of them pass.
+The asset checks of `eta_model` and the promotion in `eta_champion` use the same functions; the champion changes only
+when every gate passes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact.predictor import DEFAULT_LEVEL, ArtifactError, Manifest, Predictor
+from logitrack_assets.eta.artifact import DEFAULT_LEVEL, ArtifactError, Manifest, ModelMetrics, Predictor
+from logitrack_assets.eta.evaluation.comparison import Comparison, paired_bootstrap
 from logitrack_assets.eta.evaluation.holdout import HOLDOUT_FILE, Holdout
-from logitrack_assets.eta.evaluation.metrics import MIN_SLICE_TRIPS, Comparison, compare
+from logitrack_assets.eta.evaluation.slices import MIN_SLICE_TRIPS
 from logitrack_assets.eta.features import TripBatch
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.variant import Variant
 
 NOISE_MARGIN = 0.01
-"""Share of the champion's error by which a candidate may be worse before it is refused: two trainings on the same
-months with other seeds differ by about half of it."""
+"""Share of the champion's error by which a candidate may be worse: two trainings on the same months with different
+seeds differ by about half of it."""
 MAX_COVERAGE_ERROR, MAX_SLICE_COVERAGE_ERROR = 0.03, 0.06
-"""How far coverage may lie from its level, overall and in a slice of at least MIN_SLICE_TRIPS trips."""
+"""Largest deviation of coverage from its level, overall and in a slice of at least MIN_SLICE_TRIPS trips."""
 MAX_PARITY_ERROR_MINUTES = 0.01
 PARITY_TRIPS = 10_000
 MAX_PREDICTION_SECONDS = 0.002
-"""For one question, at the median of the best of five rounds: a busy machine does not make a model slow."""
+"""Limit of a single-trip prediction, at the median of the best of five rounds, so that a busy machine does not fail a
+fast model."""
+_TIMING_ROUNDS, _CALLS_PER_ROUND = 5, 100
 
 Fact = str | int | float | bool
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether a candidate passed, one sentence why, and the figures behind it."""
+    """The result of a gate.
+
+    Attributes:
+        passed: Whether the candidate passed.
+        why: The reason, one or two sentences.
+        facts: The figures behind it.
+    """
 
     passed: bool
     why: str
@@ -42,122 +52,132 @@ class GateResult:
 
 
 def artifact_valid(models: ModelRegistry, version: str) -> GateResult:
-    """Format, digests and features are right, the model loads, and it answers one question in time."""
+    """Format, digests and features are valid, the model loads, and a single-trip prediction is fast enough."""
     started = time.perf_counter()
     try:
-        artifact = models.load(version)
+        predictor = models.load(version)
     except ArtifactError as error:
         return GateResult(False, str(error))
-    loading = time.perf_counter() - started
+    load_seconds = time.perf_counter() - started
+    seconds = _prediction_seconds(predictor)
+    facts: dict[str, Fact] = {
+        "load_seconds": round(load_seconds, 3),
+        "answer_microseconds": round(seconds * 1e6, 1),
+    }
+    if seconds > MAX_PREDICTION_SECONDS:
+        limit = f"at most {MAX_PREDICTION_SECONDS * 1e3:g} ms is allowed"
+        return GateResult(False, f"One prediction takes {seconds * 1e3:.2f} ms; {limit}.", facts)
+    return GateResult(True, f"Loads in {load_seconds:.2f} s and predicts in {seconds * 1e6:.0f} microseconds.", facts)
+
+
+def _prediction_seconds(predictor: Predictor) -> float:
+    """Return the median seconds of a single-trip prediction in the fastest of several rounds."""
     trip = TripBatch.from_columns([161], [236], ["2019-06-03T08:30:00"])
-    rounds = []
-    for _ in range(5):
-        laps = []
-        for _ in range(100):
-            began = time.perf_counter()
-            artifact.predict(trip)
-            laps.append(time.perf_counter() - began)
-        rounds.append(float(np.median(laps)))
-    answer = min(rounds)
-    facts: dict[str, Fact] = {"load_seconds": round(loading, 3), "answer_microseconds": round(answer * 1e6, 1)}
-    if answer > MAX_PREDICTION_SECONDS:
-        return GateResult(
-            False, f"One answer takes {answer * 1e3:.2f} ms; at most {MAX_PREDICTION_SECONDS * 1e3:g} ms.", facts
-        )
-    return GateResult(True, f"Loads in {loading:.2f} s and answers in {answer * 1e6:.0f} microseconds.", facts)
+    medians = []
+    for _ in range(_TIMING_ROUNDS):
+        durations = []
+        for _ in range(_CALLS_PER_ROUND):
+            started = time.perf_counter()
+            predictor.predict(trip)
+            durations.append(time.perf_counter() - started)
+        medians.append(float(np.median(durations)))
+    return min(medians)
 
 
 def serving_parity(models: ModelRegistry, version: str) -> GateResult:
-    """Held-out trips get the same answers on the serving path as on training's: other code, same minutes."""
-    artifact, held_out = _opened(models, version)
-    rows = slice(0, PARITY_TRIPS)
-    trips = held_out.trips.take(rows)
-    known = trips.batch.distance_miles > 0
-    zones_gap = np.abs(artifact.minutes(trips.batch.without_distance()) - held_out.trained_zones[rows])
-    distance_gap = np.abs(artifact.minutes(trips.batch) - held_out.trained_distance[rows])[known]
-    worst = float(max(zones_gap.max(), distance_gap.max(initial=0.0)))
+    """Held-out trips get the same minutes on the serving path as on the training path."""
+    predictor, holdout = _load_with_holdout(models, version)
+    holdout = holdout.take(slice(0, PARITY_TRIPS))
+    batch = holdout.trips.batch
+    worst = 0.0
+    for variant in Variant:
+        difference = np.abs(predictor.minutes(variant.inputs(batch)) - holdout.published[variant])
+        worst = max(worst, float(difference[variant.mask(batch)].max(initial=0.0)))
     facts: dict[str, Fact] = {
-        "trips": len(trips),
-        "with_distance": int(known.sum()),
+        "trips": len(batch),
+        "with_distance": int(batch.distance_known.sum()),
         "largest_difference_minutes": worst,
         "allowed_minutes": MAX_PARITY_ERROR_MINUTES,
     }
-    why = f"LoadedModel and training differ by at most {worst:.6f} minutes over {len(trips):,} trips."
+    why = f"Serving and training differ by at most {worst:.6f} minutes over {len(batch):,} trips."
     return GateResult(worst <= MAX_PARITY_ERROR_MINUTES, why, facts)
 
 
 def beats_baseline(models: ModelRegistry, version: str) -> GateResult:
-    """On the newest month, which it had not seen, the judged model is better than the median of pair and hour."""
-    _, held_out = _opened(models, version)
-    found = _both(held_out, held_out.lookup, held_out.lookup)
-    passed = all(comparison.high < 0 for comparison in found.values())
-    zones = found["zones"]
+    """On the newest month the evaluation model has a lower error than the median of zone pair and hour."""
+    _, holdout = _load_with_holdout(models, version)
+    comparisons = _compare(holdout, dict.fromkeys(Variant, holdout.lookup))
+    passed = all(comparison.high < 0 for comparison in comparisons.values())
+    zones = comparisons[Variant.ZONES]
     why = (
-        f"MAE {zones.new_mae_minutes:.2f} minutes from zones alone against the lookup's {zones.old_mae_minutes:.2f} "
+        f"MAE {zones.new_mae_minutes:.2f} minutes from zones only against the lookup's {zones.old_mae_minutes:.2f} "
         f"on {zones.trips:,} trips."
     )
-    return GateResult(passed, why, _facts(found))
+    return GateResult(passed, why, _comparison_facts(comparisons))
 
 
 def not_worse_than_champion(models: ModelRegistry, version: str) -> GateResult:
-    """On the newest month, the judged model's error is not above the champion's by more than NOISE_MARGIN, beyond
-    doubt: refused when even the low end of the paired 95% interval lies above the bound.
+    """On the newest month the error is not significantly above the champion's by more than NOISE_MARGIN.
 
-    A champion that learned from that very month would be flattered by it; then what its own judged model answered
-    stands in, on the trips that both versions hold.
+    Fails when even the low end of the paired 95% interval of the difference exceeds the margin. A champion that was
+    trained on that month would have an unfair advantage; then the predictions of its evaluation model are compared, on
+    the trips that both holdouts contain.
     """
     champion = models.champion()
     if champion is None:
         return GateResult(True, "There is no champion yet.")
     if champion.version == version:
         return GateResult(True, "It is the champion.")
-    _, held_out = _opened(models, version)
-    mine = models.manifest(version)
     try:
-        theirs = models.load(champion.version)
+        predictor = models.load(champion.version)
     except ArtifactError as error:
-        return GateResult(True, f"The champion cannot answer, so anything sound is better: {error}")
-    if not set(mine.fleets) >= set(theirs.manifest.fleets):
-        return GateResult(False, f"The champion knows {_listed(theirs.manifest)}, the candidate only {_listed(mine)}.")
-    if theirs.manifest.trained_through >= mine.judged_on[-1]:
-        old = Holdout.load(models.path(champion.version) / HOLDOUT_FILE)
-        _, here, there = np.intersect1d(held_out.trips.row, old.trips.row, return_indices=True)
-        if len(here) < MIN_SLICE_TRIPS and theirs.manifest.trained_through > mine.trained_through:
-            return GateResult(
-                False, f"The champion has learned from newer months, through {theirs.manifest.trained_through}."
-            )
-        held_out = held_out.take(here)
-        zones, distance = old.judged_zones[there], old.judged_distance[there]
+        return GateResult(True, f"The champion cannot predict, so any valid candidate is better: {error}")
+    refusal = _refusal_of_scope(models.manifest(version), predictor.manifest)
+    if refusal is not None:
+        return refusal
+    return _compare_with_champion(models, version, predictor)
+
+
+def _refusal_of_scope(candidate: Manifest, champion: Manifest) -> GateResult | None:
+    """Return the failure of a candidate that lacks a fleet of the champion, or None."""
+    if set(candidate.fleets) >= set(champion.fleets):
+        return None
+    fleets, fewer = " and ".join(champion.fleets), " and ".join(candidate.fleets)
+    return GateResult(False, f"The champion is trained on {fleets}, the candidate only on {fewer}.")
+
+
+def _compare_with_champion(models: ModelRegistry, version: str, champion: Predictor) -> GateResult:
+    candidate = models.manifest(version)
+    _, holdout = _load_with_holdout(models, version)
+    batch = holdout.trips.batch
+    if champion.manifest.trained_through >= candidate.judged_on[-1]:
+        theirs = _load_holdout(models, champion.version)
+        _, ours_at, theirs_at = np.intersect1d(holdout.trips.row, theirs.trips.row, return_indices=True)
+        newer = champion.manifest.trained_through > candidate.trained_through
+        if newer and len(ours_at) < MIN_SLICE_TRIPS:
+            through = champion.manifest.trained_through
+            return GateResult(False, f"The champion is trained on newer months, through {through}.")
+        holdout, old = holdout.take(ours_at), theirs.take(theirs_at).evaluated
     else:
-        zones = theirs.minutes(held_out.trips.batch.without_distance())
-        distance = theirs.minutes(held_out.trips.batch)
-    if len(held_out.trips) == 0:
-        return GateResult(False, "It shares no judged trip with the champion, so nothing shows that it is not worse.")
-    found = _both(held_out, zones, distance)
-    passed = all(comparison.low <= NOISE_MARGIN * comparison.old_mae_minutes for comparison in found.values())
-    shown = found["zones"]
+        old = {variant: champion.minutes(variant.inputs(batch)) for variant in Variant}
+    if len(holdout.trips) == 0:
+        return GateResult(False, "It shares no evaluated trip with the champion, so they cannot be compared.")
+    comparisons = _compare(holdout, old)
+    passed = all(comparison.low <= NOISE_MARGIN * comparison.old_mae_minutes for comparison in comparisons.values())
+    zones = comparisons[Variant.ZONES]
     why = (
-        f"MAE {shown.new_mae_minutes:.2f} minutes from zones alone against the champion's {shown.old_mae_minutes:.2f}: "
-        f"a difference of {shown.difference:+.3f}, 95% interval {shown.low:+.3f} to {shown.high:+.3f}; "
+        f"MAE {zones.new_mae_minutes:.2f} minutes from zones only against the champion's {zones.old_mae_minutes:.2f}: "
+        f"a difference of {zones.difference:+.3f}, 95% interval {zones.low:+.3f} to {zones.high:+.3f}; "
         f"worse by {NOISE_MARGIN:.0%} is within noise."
     )
-    return GateResult(passed, why, {**_facts(found), "noise_bound": NOISE_MARGIN, "champion": champion.version})
+    facts = {**_comparison_facts(comparisons), "noise_bound": NOISE_MARGIN, "champion": champion.version}
+    return GateResult(passed, why, facts)
 
 
 def interval_coverage(models: ModelRegistry, version: str) -> GateResult:
-    """Intervals hold as many trips as they say, overall and in every slice that is large enough to tell."""
+    """Intervals cover the share of trips that their level states, overall and in every slice of sufficient size."""
     metrics = models.manifest(version).metrics
-    misses = [
-        f"{name} {covered:.1%}"
-        for name, covered in (("zones alone", metrics.coverage_zones), ("with distance", metrics.coverage_distance))
-        if abs(covered - metrics.level) > MAX_COVERAGE_ERROR
-    ]
     large = [part for part in metrics.slices if part.trips >= MIN_SLICE_TRIPS]
-    misses += [
-        f"{part.by} {part.value} {part.coverage:.1%}"
-        for part in large
-        if abs(part.coverage - metrics.level) > MAX_SLICE_COVERAGE_ERROR
-    ]
     facts: dict[str, Fact] = {
         "level": metrics.level,
         "coverage_zones": round(metrics.coverage_zones, 4),
@@ -167,11 +187,24 @@ def interval_coverage(models: ModelRegistry, version: str) -> GateResult:
         "width_minutes_distance": round(metrics.width_minutes_distance, 2),
         "slices_judged": len(large),
     }
-    if misses:
-        return GateResult(False, f"Coverage of the {DEFAULT_LEVEL:.0%} interval is off in: {'; '.join(misses)}.", facts)
-    return GateResult(
-        True, f"{metrics.coverage_zones:.1%} and {metrics.coverage_distance:.1%} of trips covered.", facts
-    )
+    deviations = _coverage_deviations(metrics)
+    if deviations:
+        level = f"{DEFAULT_LEVEL:.0%}"
+        return GateResult(False, f"Coverage of the {level} interval deviates in: {'; '.join(deviations)}.", facts)
+    why = f"{metrics.coverage_zones:.1%} and {metrics.coverage_distance:.1%} of trips are covered."
+    return GateResult(True, why, facts)
+
+
+def _coverage_deviations(metrics: ModelMetrics) -> list[str]:
+    """Return the variants and large slices whose coverage deviates too much from the level."""
+    overall = [(variant.label, metrics.coverage(variant)) for variant in Variant]
+    slices = [(f"{part.by} {part.value}", part.coverage) for part in metrics.slices if part.trips >= MIN_SLICE_TRIPS]
+    return [
+        f"{name} {coverage:.1%}"
+        for parts, limit in ((overall, MAX_COVERAGE_ERROR), (slices, MAX_SLICE_COVERAGE_ERROR))
+        for name, coverage in parts
+        if abs(coverage - metrics.level) > limit
+    ]
 
 
 GATES: dict[str, Callable[[ModelRegistry, str], GateResult]] = {
@@ -184,35 +217,38 @@ GATES: dict[str, Callable[[ModelRegistry, str], GateResult]] = {
 
 
 def evaluate_gates(models: ModelRegistry, version: str) -> dict[str, GateResult]:
-    """All verdicts on a version. Where the artifact is not sound, nothing else is asked of it."""
-    sound = artifact_valid(models, version)
-    if not sound.passed:
-        return {"artifact_valid": sound}
-    return {"artifact_valid": sound} | {
-        name: function(models, version) for name, function in GATES.items() if name != "artifact_valid"
+    """Return the results of all gates by name; only that of `artifact_valid` when it fails."""
+    valid = artifact_valid(models, version)
+    if not valid.passed:
+        return {"artifact_valid": valid}
+    return {"artifact_valid": valid} | {
+        name: gate(models, version) for name, gate in GATES.items() if name != "artifact_valid"
     }
 
 
-def _opened(models: ModelRegistry, version: str) -> tuple[Predictor, Holdout]:
-    return models.load(version), Holdout.load(models.path(version) / HOLDOUT_FILE)
+def _load_holdout(models: ModelRegistry, version: str) -> Holdout:
+    return Holdout.load(models.path(version) / HOLDOUT_FILE)
 
 
-def _both(held_out: Holdout, zones: NDArray[np.float64], distance: NDArray[np.float64]) -> dict[str, Comparison]:
-    """The judged model against other answers, without and, where any trip has one, with distance."""
-    real, known = held_out.trips.minutes, held_out.trips.batch.distance_miles > 0
-    found = {"zones": compare(held_out.judged_zones, zones, real, seed=1)}
-    if known.any():
-        found["distance"] = compare(held_out.judged_distance[known], distance[known], real[known], seed=1)
-    return found
+def _load_with_holdout(models: ModelRegistry, version: str) -> tuple[Predictor, Holdout]:
+    """Return the predictor, whose loading verifies the holdout's digest, and the holdout."""
+    return models.load(version), _load_holdout(models, version)
 
 
-def _facts(found: dict[str, Comparison]) -> dict[str, Fact]:
+def _compare(holdout: Holdout, old: Mapping[Variant, NDArray[np.float64]]) -> dict[Variant, Comparison]:
+    """Compare the evaluation model with old predictions, for every variant that applies to any trip."""
+    comparisons = {}
+    for variant in Variant:
+        rows = variant.mask(holdout.trips.batch)
+        if rows.any():
+            new, real = holdout.evaluated[variant][rows], holdout.trips.minutes[rows]
+            comparisons[variant] = paired_bootstrap(new, old[variant][rows], real, seed=1)
+    return comparisons
+
+
+def _comparison_facts(comparisons: Mapping[Variant, Comparison]) -> dict[str, Fact]:
     return {
-        f"{name}_{figure}": round(float(getattr(comparison, figure)), 4)
-        for name, comparison in found.items()
+        f"{variant}_{figure}": round(float(getattr(comparison, figure)), 4)
+        for variant, comparison in comparisons.items()
         for figure in ("trips", "new_mae_minutes", "old_mae_minutes", "difference", "low", "high")
     }
-
-
-def _listed(manifest: Manifest) -> str:
-    return " and ".join(manifest.fleets)

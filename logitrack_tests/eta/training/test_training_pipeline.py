@@ -1,4 +1,4 @@
-"""The straight line: silver months to a candidate, through its checks, to the champion; and what stops it."""
+"""The training pipeline from silver months through the gates to the champion, and the errors that stop it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from dagster import AssetKey, DagsterInstance, materialize
 from logitrack_assets.definitions import resources_from_settings
 from logitrack_assets.eta.assets import assets
 from logitrack_assets.eta.checks import checks
+from logitrack_assets.eta.dataset import TripDataset
 from logitrack_assets.eta.evaluation.gates import GATES
 from logitrack_assets.eta.registry import ModelRegistry
-from logitrack_assets.eta.training.fitting import TrainingError, TripDataset
-from logitrack_assets.eta.training.pipeline import TrainingOptions, build
+from logitrack_assets.eta.training.pipeline import train_candidate
+from logitrack_assets.eta.training.strategy import TrainingOptions
+from logitrack_assets.eta.training.training_data import TrainingError
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import get_settings
-from logitrack_tests.eta.examples import some_trips, write_silver
+from logitrack_tests.eta.examples import random_trips, write_silver
 
 MONTHS = ("2019-03", "2019-04", "2019-05")
 CONFIG = {"ops": {"eta_model": {"config": {"trees": 25, "backtest_folds": 2}}}}
@@ -35,11 +37,11 @@ def train(instance: DagsterInstance, *names: str):
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory, spark):
-    """A home in which one training ran."""
-    home = tmp_path_factory.mktemp("line")
+def trained(tmp_path_factory, spark):
+    """Return a home folder in which one training ran, its Dagster instance and the result."""
+    home = tmp_path_factory.mktemp("trained")
     for seed, month in enumerate(MONTHS):
-        write_silver(home, month, some_trips(4_000, seed=seed, month=month))
+        write_silver(home, month, random_trips(4_000, seed=seed, month=month))
     with pytest.MonkeyPatch.context() as patch, DagsterInstance.ephemeral() as instance:
         patch.setenv("LOGITRACK_HOME", str(home))
         get_settings.cache_clear()
@@ -47,8 +49,8 @@ def line(tmp_path_factory, spark):
     get_settings.cache_clear()
 
 
-def test_a_candidate_becomes_champion(line):
-    home, _, result = line
+def test_candidate_that_passes_all_gates_becomes_champion(trained):
+    home, _, result = trained
     assert result.success
     models = ModelRegistry(home / "models")
     champion = models.champion()
@@ -64,8 +66,8 @@ def test_a_candidate_becomes_champion(line):
     assert models.card(champion.version).startswith(f"# ETA model {champion.version}")
 
 
-def test_a_person_sees_metrics_plots_card_and_backtest(line):
-    _, _, result = line
+def test_metadata_has_metrics_plots_and_backtest(trained):
+    _, _, result = trained
     metadata = result.asset_materializations_for_node("eta_model")[0].metadata
     for name in ("error_by_hour", "predicted_against_real", "coverage_by_hour", "backtest"):
         assert metadata[name].value.startswith(f"![{name}](data:image/png;base64,")
@@ -74,19 +76,19 @@ def test_a_person_sees_metrics_plots_card_and_backtest(line):
 
 
 @pytest.mark.long
-def test_the_same_months_and_seed_give_the_same_predictions(line, spark):
-    home, _, _ = line
+def test_same_months_and_seed_give_the_same_predictions(trained, spark):
+    home, _, _ = trained
     models = ModelRegistry(home / "again")
-    again = build(spark, Lake(home), models, TrainingOptions(trees=25, folds=2))
+    again = train_candidate(spark, Lake(home), models, TrainingOptions(trees=25, folds=2))
     first = ModelRegistry(home / "models")
-    trips = some_trips(500, seed=77).batch
+    trips = random_trips(500, seed=77).batch
     one, other = first.load(first.versions()[0]), models.load(again.manifest.version)
     assert (one.minutes(trips) == other.minutes(trips)).all()
     assert one.intervals.quantiles.tolist() == other.intervals.quantiles.tolist()
 
 
-def test_a_check_that_fails_leaves_the_champion_and_keeps_the_candidate_with_its_reason(line, monkeypatch):
-    home, instance, _ = line
+def test_failed_gate_keeps_the_champion_and_lists_the_candidate_as_rejected(trained, monkeypatch):
+    home, instance, _ = trained
     models = ModelRegistry(home / "models")
     before = models.champion()
     monkeypatch.setattr("logitrack_assets.eta.evaluation.gates.MAX_PARITY_ERROR_MINUTES", -1.0)
@@ -103,27 +105,27 @@ def test_a_check_that_fails_leaves_the_champion_and_keeps_the_candidate_with_its
 
 
 @pytest.mark.parametrize(
-    ("months", "count", "said"),
+    ("months", "count", "message"),
     [
-        ((), 0, "There are no clean trips to learn from"),
+        ((), 0, "There are no valid trips to train on"),
         (("2019-03",), 3_000, "One month of trips \\(2019-03\\) is too little"),
         (("2019-03", "2019-04"), 500, "Too few trips to train: 500 in 1 months"),
     ],
 )
-def test_too_little_to_learn_from_is_said_and_nothing_is_published(tmp_path: Path, spark, months, count, said):
+def test_too_few_trips_raise_and_nothing_is_published(tmp_path: Path, spark, months, count, message):
     for month in months:
-        write_silver(tmp_path, month, some_trips(count, month=month))
+        write_silver(tmp_path, month, random_trips(count, month=month))
     models = ModelRegistry(tmp_path / "models")
-    with pytest.raises(TrainingError, match=said):
-        build(spark, Lake(tmp_path), models)
+    with pytest.raises(TrainingError, match=message):
+        train_candidate(spark, Lake(tmp_path), models, TrainingOptions())
     assert models.versions() == []
 
 
 @pytest.mark.long
-def test_trips_of_one_hour_and_a_zone_that_is_missing_still_make_a_sound_model(tmp_path: Path, spark):
-    """Every hour feature is constant, and one zone has no trip in the newest month or at all."""
+def test_trips_of_one_hour_and_without_one_zone_make_a_valid_model(tmp_path: Path, spark):
+    """Train where every hour feature is constant and one zone has no trip."""
     for seed, month in enumerate(("2019-03", "2019-04")):
-        trips = some_trips(2_500, seed=seed, month=month)
+        trips = random_trips(2_500, seed=seed, month=month)
         hour = trips.batch.pickup_at.astype("datetime64[D]") + np.timedelta64(8 * 3600, "s")
         keep = (trips.batch.pickup_zone != 161) & (trips.batch.dropoff_zone != 161)
         batch = type(trips.batch)(
@@ -132,8 +134,8 @@ def test_trips_of_one_hour_and_a_zone_that_is_missing_still_make_a_sound_model(t
         )  # fmt: skip
         write_silver(tmp_path, month, TripDataset(trips.row, batch, trips.minutes).take(keep))
     models = ModelRegistry(tmp_path / "models")
-    candidate = build(spark, Lake(tmp_path), models, TrainingOptions(trees=10, folds=1))
-    artifact = models.load(candidate.manifest.version)
-    answer = artifact.predict(some_trips(50, seed=3).batch)
-    assert np.isfinite(answer.minutes).all()
-    assert artifact.tables.support[161].sum() == 0
+    candidate = train_candidate(spark, Lake(tmp_path), models, TrainingOptions(trees=10, folds=1))
+    predictor = models.load(candidate.manifest.version)
+    prediction = predictor.predict(random_trips(50, seed=3).batch)
+    assert np.isfinite(prediction.minutes).all()
+    assert predictor.tables.support[161].sum() == 0
