@@ -24,8 +24,9 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from logitrack_assets.automation.jobs import ingest_month
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import contiguous, month_range
-from logitrack_assets.resources import LakeResource, TlcSource
+from logitrack_assets.resources import LakeResource
 from logitrack_assets.settings import get_settings
+from logitrack_assets.trips.resources import TlcSource
 from logitrack_assets.trips.source import Source, SourceError
 
 RELAUNCH_AFTER = timedelta(days=1)

@@ -23,7 +23,7 @@ class ModelRegistryResource(ConfigurableResource[Any]):
 
 
 class MonitoringPolicy(ConfigurableResource[Any]):
-    """DriftThresholds of drift and retraining; the README's table of settings describes them."""
+    """Thresholds of drift and retraining; the README's table of settings describes them."""
 
     drift_psi: float
     drift_volume_ratio: float

@@ -19,7 +19,8 @@ from logitrack_assets.automation.published_months import (
     run_requests,
 )
 from logitrack_assets.lake import RECEIPT, Lake
-from logitrack_assets.resources import LakeResource, TlcSource
+from logitrack_assets.resources import LakeResource
+from logitrack_assets.trips.resources import TlcSource
 from logitrack_assets.trips.source import Source, SourceError
 
 NOW = datetime(2020, 6, 15, tzinfo=UTC)
