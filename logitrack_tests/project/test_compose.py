@@ -224,7 +224,7 @@ def test_images_run_without_root_on_a_base_that_can_be_pinned() -> None:
     for name in ("service", "assets"):
         assert re.findall(r"^USER (.+)$", stages[name], flags=re.MULTILINE) == ["10001:10001"]
         assert "org.opencontainers.image.title" in stages[name]
-    assert "org.opencontainers.image.revision" in stages["runtime"]
+        assert "org.opencontainers.image.revision" in stages[name]
 
 
 def test_service_image_has_neither_java_nor_the_packages_of_the_assets() -> None:
