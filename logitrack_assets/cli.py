@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.settings import Settings, get_settings, read_settings, require_known_variables
+from logitrack_assets.settings import RoleSettings, Settings, get_settings, read_settings, require_known_variables
 from logitrack_service.settings import ServiceSettings
 
 app = typer.Typer(
@@ -35,6 +35,8 @@ model_app = typer.Typer(no_args_is_help=True, help="List, show, promote and roll
 app.add_typer(model_app, name="model")
 user_app = typer.Typer(no_args_is_help=True, help="Accounts of the service that only the operator can create.")
 app.add_typer(user_app, name="user")
+database_app = typer.Typer(no_args_is_help=True, help="The schema and the roles of an external PostgreSQL.")
+app.add_typer(database_app, name="database")
 
 console = Console()
 error_console = Console(stderr=True)
@@ -233,12 +235,27 @@ def create_admin_command(
     console.print(f"{username} is an admin.", highlight=False)
 
 
+@database_app.command("migrate")
+def migrate_database_command() -> None:
+    """Apply migrations and create the roles of service, assets and analysts, with an administrator's login."""
+    require_extras("core")
+    from logitrack_assets.database import database_url, wait_for_database
+    from logitrack_assets.database.roles import migrate_with_roles
+
+    roles = read_settings(RoleSettings)
+    url = database_url(get_settings())
+    wait_for_database(url)
+    for note in migrate_with_roles(url, roles):
+        error_console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+    console.print("Schema, roles and grants are up to date.", highlight=False)
+
+
 def main() -> None:
     """Run the command. A LogitrackError is printed with its hint and exits with 1, Ctrl-C exits with 130."""
     # Dagster warns of features that this project uses on purpose.
     warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
     try:
-        require_known_variables([Settings, ServiceSettings])
+        require_known_variables([Settings, ServiceSettings, RoleSettings])
         read_settings(Settings)
         app()
     except LogitrackError as error:

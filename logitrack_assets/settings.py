@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL as `postgresql://user:password@host/db`; the embedded one when unset."
     )
+    database_password: SecretStr | None = Field(
+        None,
+        description="Password for `LOGITRACK_DATABASE_URL`, as it is: nothing in it needs percent-encoding.",
+    )
     spark_master: str = Field("local[*]", description="Spark's master: `local[*]`, `spark://…` or `k8s://…`.")
     spark_driver_memory: str = Field(
         "2g",
@@ -121,6 +125,16 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether PostgreSQL is the embedded one, because no address is set."""
         return self.database_url is None
+
+
+class RoleSettings(BaseSettings):
+    """Passwords of the logins that `logitrack database migrate` creates. Immutable."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    service_database_password: SecretStr = Field(description="Password for the role `logitrack_service`.")
+    assets_database_password: SecretStr = Field(description="Password for the role `logitrack_assets`.")
+    analyst_database_password: SecretStr = Field(description="Password for the role `logitrack_analyst`.")
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:

@@ -8,7 +8,7 @@ import sys
 import uvicorn
 
 from logitrack_assets.database import DatabaseError, database_url, wait_for_database
-from logitrack_assets.settings import Settings, SettingsError, get_settings, require_known_variables
+from logitrack_assets.settings import RoleSettings, Settings, SettingsError, get_settings, require_known_variables
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.auth.keys import load_keys
 from logitrack_service.database_initializer import prepare_database
@@ -29,7 +29,7 @@ def run_service() -> int:
         The exit code of the process.
     """
     try:
-        require_known_variables([Settings, ServiceSettings])
+        require_known_variables([Settings, ServiceSettings, RoleSettings])
         settings, service_settings = get_settings(), get_service_settings()
         configure_logs(service_settings.log_level)
         keys = load_keys(settings, service_settings)

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from logitrack_assets.database import migrate
+from logitrack_assets.database import DatabaseError, migrate
 from logitrack_service.analytics.analyst_role import AnalystLogin, prepare_analyst
 from logitrack_service.observability.health import HealthCheck
 
@@ -64,6 +64,9 @@ class DatabaseInitializer:
             await asyncio.to_thread(prepare_database, self._url, self._analyst)
         except OperationalError as error:
             log.warning("database_not_prepared", error=str(error.orig).strip().splitlines()[0])
+            return False
+        except DatabaseError as error:  # migrations are pending that another login has to run
+            log.warning("database_not_prepared", error=str(error))
             return False
         self.ready = True
         return True

@@ -36,6 +36,9 @@ class ServiceSettings(BaseSettings):
         description="Address of the read-only login that runs analysts' queries. Unset, the service creates the role "
         "`logitrack_analyst`.",
     )
+    analyst_database_password: SecretStr | None = Field(
+        None, description="Password for `LOGITRACK_ANALYST_DATABASE_URL`, as it is."
+    )
     query_seconds: int = Field(10, ge=1, le=300, description="Time limit of an analyst's query in seconds.")
     query_rows: int = Field(10_000, ge=1, le=100_000, description="Row limit of an analyst's query.")
     query_bytes: int = Field(10_000_000, ge=1_000, description="Size limit of an analyst's query result in bytes.")

@@ -6,15 +6,16 @@ import re
 import subprocess
 
 from logitrack_assets.cli import app
-from logitrack_assets.settings import Settings
+from logitrack_assets.settings import RoleSettings, Settings
 from logitrack_service.settings import ServiceSettings
 from logitrack_tests.conftest import REPOSITORY
 
+SETTINGS = (Settings, ServiceSettings, RoleSettings)
 README = (REPOSITORY / "README.md").read_text()
 
 
 def test_every_setting_is_in_the_table_and_no_other() -> None:
-    known = {f"LOGITRACK_{name.upper()}" for kind in (Settings, ServiceSettings) for name in kind.model_fields}
+    known = {f"LOGITRACK_{name.upper()}" for kind in SETTINGS for name in kind.model_fields}
     listed = set(re.findall(r"^\| `(LOGITRACK_\w+)`", README, flags=re.MULTILINE))
     assert listed == known
 
