@@ -12,7 +12,7 @@ import warnings
 from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.home import disk_error
 from logitrack_assets.settings import Settings, get_settings, read_settings, require_known_variables
 from logitrack_service.settings import ServiceSettings
 
@@ -162,8 +163,10 @@ def clean_command(
 def env_command() -> None:
     """Print what to export so that `dg` and `dagster` work on this instance: eval "$(logitrack env)"."""
     require_extras("assets")
+    from logitrack_assets.home import require_home
     from logitrack_assets.instance import dagster_environment
 
+    require_home(get_settings().home)
     for name, value in dagster_environment(get_settings()).items():
         print(f"export {name}={shlex.quote(value)}")
 
@@ -233,8 +236,19 @@ def create_admin_command(
     console.print(f"{username} is an admin.", highlight=False)
 
 
+def _exit_with(error: LogitrackError) -> NoReturn:
+    """Print an error with its hint and exit with 1."""
+    error_console.print("[bold red]error:[/]", escape(error.message), highlight=False, soft_wrap=True)
+    if error.hint:
+        error_console.print("[bold]hint:[/]", escape(error.hint), highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
 def main() -> None:
-    """Run the command. A LogitrackError is printed with its hint and exits with 1, Ctrl-C exits with 130."""
+    """Run the command.
+
+    A LogitrackError and an error of the disk are printed with a hint and exit with 1, Ctrl-C exits with 130.
+    """
     # Dagster warns of features that this project uses on purpose.
     warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
     try:
@@ -242,10 +256,12 @@ def main() -> None:
         read_settings(Settings)
         app()
     except LogitrackError as error:
-        error_console.print("[bold red]error:[/]", escape(error.message), highlight=False, soft_wrap=True)
-        if error.hint:
-            error_console.print("[bold]hint:[/]", escape(error.hint), highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _exit_with(error)
+    except OSError as error:
+        known = disk_error(error)
+        if known is None:
+            raise
+        _exit_with(known)
     except KeyboardInterrupt:
         sys.exit(130)
 
