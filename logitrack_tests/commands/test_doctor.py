@@ -134,7 +134,7 @@ def respond() -> Iterator[Callable[[Mapping[str, Any]], int]]:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_GET
+            do_POST = do_GET  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Print nothing."""
