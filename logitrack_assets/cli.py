@@ -37,7 +37,10 @@ app.add_typer(model_app, name="model")
 user_app = typer.Typer(no_args_is_help=True, help="Accounts of the service that only the operator can create.")
 app.add_typer(user_app, name="user")
 
-console = Console()
+UNWRAPPED_COLUMNS = 10_000
+
+# Rich assumes 80 columns for a file or a pipe; a table that is read by a program must not be wrapped.
+console = Console(width=None if sys.stdout.isatty() else UNWRAPPED_COLUMNS)
 error_console = Console(stderr=True)
 
 
@@ -106,10 +109,12 @@ def materialize_command(
 
     settings = prepare_instance()
     from logitrack_assets.commands.materialize import QUICK, ingest_and_train
+    from logitrack_assets.commands.models import print_training_result
     from logitrack_assets.commands.months import parse_months
 
     training = {"estimator": estimator.value, **(QUICK if quick else {})}
     failures = ingest_and_train(settings, parse_months(months), console, training=training)
+    print_training_result(settings, console)
     if failures:
         raise LogitrackError("\n".join(failures))
 
@@ -182,7 +187,7 @@ def doctor_command() -> None:
 
 @model_app.command("list")
 def model_list_command() -> None:
-    """List all versions, newest first, and which one is served."""
+    """List all versions, newest first: state, error, coverage, and the gates that refused a candidate."""
     require_extras("core")
     from logitrack_assets.commands.models import print_versions
 
@@ -191,9 +196,11 @@ def model_list_command() -> None:
 
 @model_app.command("show")
 def model_show_command(
-    version: Annotated[str, typer.Argument(help="A version from `logitrack model list`.")],
+    version: Annotated[
+        str | None, typer.Argument(help="A version from `logitrack model list`; the champion if unset.")
+    ] = None,
 ) -> None:
-    """Show the model card of a version: its training data and its accuracy."""
+    """Show the model card of a version: its training data, its accuracy and its state."""
     require_extras("core")
     from logitrack_assets.commands.models import print_card
 
@@ -202,13 +209,15 @@ def model_show_command(
 
 @model_app.command("promote")
 def model_promote_command(
-    version: Annotated[str, typer.Argument(help="The version to serve.")], reason: Reason
+    version: Annotated[str, typer.Argument(help="The version to serve.")],
+    reason: Reason,
+    force: Annotated[bool, typer.Option("--force", help="Serve it although its gates did not pass.")] = False,
 ) -> None:
     """Serve this version from now on; the service loads it within seconds."""
     require_extras("core")
     from logitrack_assets.commands.models import promote_version
 
-    promote_version(get_settings(), version, reason, console)
+    promote_version(get_settings(), version, reason, console, force=force)
 
 
 @model_app.command("rollback")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from logitrack_assets.commands.models import open_registry
-from logitrack_assets.errors import LogitrackError
+from logitrack_assets.commands.models import champion_version, open_registry
 from logitrack_assets.eta.file_scoring import score_file
 from logitrack_assets.settings import Settings
 
@@ -19,10 +18,6 @@ def predict_file(settings: Settings, file: Path, output: Path, console: Console)
         LogitrackError: There is no champion, or the file cannot be read.
     """
     models = open_registry(settings)
-    champion = models.champion()
-    if champion is None:
-        raise LogitrackError(
-            "There is no champion to predict with.", hint="Run `logitrack materialize --months 2019-01:2019-12` first."
-        )
-    rows = score_file(file, output, models.load(champion.version))
-    console.print(f"{rows:,} trips predicted by {champion.version}: {output}", highlight=False)
+    version = champion_version(models)
+    rows = score_file(file, output, models.load(version))
+    console.print(f"{rows:,} trips predicted by {version}: {output}", highlight=False)

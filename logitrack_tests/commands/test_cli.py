@@ -71,7 +71,7 @@ def home_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
 @pytest.mark.parametrize(
     "command",
     ["up", "demo", "materialize --months 2019-01", "check", "clean", "env", "predict rides.csv -o out.csv",
-     "model list", "model promote 20200101T000000-abcdef --reason none", "model rollback",
+     "model list", "model show", "model promote 20200101T000000-abcdef --reason none", "model rollback",
      "user create-admin ada --password-stdin"],
 )  # fmt: skip
 def test_home_that_is_a_file_is_a_sentence_from_every_command(
