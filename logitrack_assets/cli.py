@@ -123,12 +123,13 @@ def materialize_command(
 def predict_command(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV: pickup_zone, dropoff_zone, pickup_at, distance_miles?")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the predictions: Parquet or CSV.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit non-zero when any row has an error.")] = False,
 ) -> None:
-    """Predict the trips of a file with the champion, row by row in the same order."""
+    """Predict the trips of a file with the champion, in the same order; invalid rows get a text in `error`."""
     require_extras("assets")
     from logitrack_assets.commands.predictions import predict_file
 
-    predict_file(get_settings(), file, output, console)
+    predict_file(get_settings(), file, output, console, strict=strict)
 
 
 @app.command("check")
