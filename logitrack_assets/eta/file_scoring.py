@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -89,13 +91,14 @@ def score_file(source: Path, output: Path, predictor: Predictor, *, level: float
     if not output.parent.is_dir():
         raise ScoringError(f"The folder {output.parent} does not exist.")
     partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
-    writer: pq.ParquetWriter | pa.csv.CSVWriter | None = None
+    writer: pq.ParquetWriter | _CsvWriter | None = None
     summary = ScoringSummary()
     try:
         for batch in _read_batches(source):
             scored = _score(pa.Table.from_batches([batch]), predictor, level)
             if writer is None:
-                writer = _open_writer(partial, output.suffix, scored.schema)
+                kind = pq.ParquetWriter if output.suffix == ".parquet" else _CsvWriter
+                writer = kind(partial, scored.schema)
             writer.write_table(scored)
             summary.add(scored["error"].to_pylist())
         if writer is None:
@@ -107,10 +110,24 @@ def score_file(source: Path, output: Path, predictor: Predictor, *, level: float
     return summary
 
 
-def _open_writer(path: Path, suffix: str, schema: pa.Schema) -> pq.ParquetWriter | pa.csv.CSVWriter:
-    if suffix == ".parquet":
-        return pq.ParquetWriter(str(path), schema)
-    return pa.csv.CSVWriter(str(path), schema, write_options=pa.csv.WriteOptions(quoting_style="needed"))
+class _CsvWriter:
+    """Writes tables as CSV and quotes only what needs it; pyarrow's writer quotes every text."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(schema.names)
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write the rows of a table."""
+        texts = [
+            pc.cast(column, pa.string()) if pa.types.is_boolean(column.type) else column for column in table.columns
+        ]
+        self._writer.writerows(zip(*(column.to_pylist() for column in texts), strict=True))
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._file.close()
 
 
 def _read_batches(source: Path) -> Iterator[pa.RecordBatch]:
