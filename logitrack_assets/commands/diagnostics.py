@@ -35,7 +35,7 @@ SOURCE_TIMEOUT_SECONDS = 5.0
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 
 
-def check_memory(settings: Settings) -> str:
+def diagnose_memory(settings: Settings) -> str:
     """Return the available memory.
 
     Raises:
@@ -52,7 +52,7 @@ def check_memory(settings: Settings) -> str:
     return f"{available / 2**30:.1f} GiB available"
 
 
-def check_service_port(settings: Settings) -> str:
+def diagnose_service_port(settings: Settings) -> str:
     """Return that the port is free, or that the service of this home answers on it.
 
     Raises:
@@ -79,7 +79,7 @@ def check_service_port(settings: Settings) -> str:
     return f"{url} is logitrack, running on this home"
 
 
-def check_dagster_port(settings: Settings) -> str:
+def diagnose_dagster_port(settings: Settings) -> str:
     """Return that the port is free, or that Dagster's UI of this home answers on it.
 
     Raises:
@@ -99,7 +99,7 @@ def check_dagster_port(settings: Settings) -> str:
     return f"{url} is logitrack, running on this home"
 
 
-def check_database(settings: Settings) -> str:
+def diagnose_database(settings: Settings) -> str:
     """Return version and state of PostgreSQL.
 
     Raises:
@@ -122,7 +122,7 @@ def check_database(settings: Settings) -> str:
     return f"PostgreSQL {version}, {'embedded' if settings.embedded else 'external'}, {schema}"
 
 
-def check_daemon(settings: Settings) -> str:
+def diagnose_daemon(settings: Settings) -> str:
     """Return that Dagster's daemons are alive, or were never started.
 
     Raises:
@@ -143,7 +143,7 @@ def check_daemon(settings: Settings) -> str:
     return "all heartbeats are recent"
 
 
-def check_spark_slots(settings: Settings) -> str:
+def diagnose_spark_slots(settings: Settings) -> str:
     """Return how many runs may start Spark now, and how many runs there are.
 
     Raises:
@@ -167,7 +167,7 @@ def check_spark_slots(settings: Settings) -> str:
     return f"{free} of {settings.spark_runs} free, {in_progress} runs in progress, {queued} queued"
 
 
-def check_lake(settings: Settings, now: datetime | None = None) -> str:
+def diagnose_lake(settings: Settings, now: datetime | None = None) -> str:
     """Return the months in the lake and the age of the newest.
 
     Args:
@@ -191,7 +191,7 @@ def check_lake(settings: Settings, now: datetime | None = None) -> str:
     return fact
 
 
-def check_model(settings: Settings) -> str:
+def diagnose_model(settings: Settings) -> str:
     """Return the champion, once it has been loaded.
 
     Raises:

@@ -46,17 +46,17 @@ class _Part:
 _HOME, _DATABASE = frozenset({"home"}), frozenset({"home", "database"})
 _PARTS = (
     _Part("Java", lambda _: require_java()),
-    _Part("memory", diagnostics.check_memory),
+    _Part("memory", diagnostics.diagnose_memory),
     _Part("home", lambda settings: f"{require_home(settings.home)} is writable"),
     _Part("disk", lambda settings: require_disk(settings.home), _HOME),
-    _Part("service port", diagnostics.check_service_port),
-    _Part("Dagster port", diagnostics.check_dagster_port),
-    _Part("database", diagnostics.check_database, _HOME),
-    _Part("Dagster daemon", diagnostics.check_daemon, _DATABASE),
-    _Part("Spark slots", diagnostics.check_spark_slots, _DATABASE),
+    _Part("service port", diagnostics.diagnose_service_port),
+    _Part("Dagster port", diagnostics.diagnose_dagster_port),
+    _Part("database", diagnostics.diagnose_database, _HOME),
+    _Part("Dagster daemon", diagnostics.diagnose_daemon, _DATABASE),
+    _Part("Spark slots", diagnostics.diagnose_spark_slots, _DATABASE),
     _Part("data source", require_source),
-    _Part("lake", diagnostics.check_lake, _HOME),
-    _Part("model", diagnostics.check_model, _HOME),
+    _Part("lake", diagnostics.diagnose_lake, _HOME),
+    _Part("model", diagnostics.diagnose_model, _HOME),
 )
 
 

@@ -21,10 +21,10 @@ from rich.console import Console
 
 from logitrack_assets import sample
 from logitrack_assets.commands.diagnostics import (
-    check_dagster_port,
-    check_lake,
-    check_service_port,
-    check_spark_slots,
+    diagnose_dagster_port,
+    diagnose_lake,
+    diagnose_service_port,
+    diagnose_spark_slots,
 )
 from logitrack_assets.commands.doctor import print_diagnostics, run_diagnostics
 from logitrack_assets.commands.requirements import require_disk, require_free_port, require_java, require_source
@@ -171,7 +171,9 @@ def silent_port() -> Iterator[int]:
 def test_service_of_this_home_is_recognised_by_its_instance_id(tmp_path: Path, respond: Callable[..., int]) -> None:
     instance = load_or_create_instance_id(tmp_path)
     port = respond({"/health/live": {"status": "ok", "instance": instance}, "/health/ready": {"status": "ok"}})
-    assert check_service_port(Settings(home=tmp_path, service_port=port)).endswith("is logitrack, running on this home")
+    assert diagnose_service_port(Settings(home=tmp_path, service_port=port)).endswith(
+        "is logitrack, running on this home"
+    )
 
 
 @pytest.mark.parametrize("live", [{"status": "ok", "instance": "0" * 32}, {"status": "ok"}, {"instance": None}])
@@ -179,7 +181,7 @@ def test_service_of_another_home_is_a_problem(tmp_path: Path, respond: Callable[
     settings = Settings(home=tmp_path, service_port=respond({"/health/live": live, "/health/ready": {"status": "ok"}}))
     for _ in ("without an id of this home", "with one"):
         with pytest.raises(LogitrackError, match=f"is not the service of {tmp_path}.*LOGITRACK_SERVICE_PORT"):
-            check_service_port(settings)
+            diagnose_service_port(settings)
         load_or_create_instance_id(tmp_path)
 
 
@@ -188,21 +190,21 @@ def test_degraded_service_is_a_problem_with_its_reasons(tmp_path: Path, respond:
     live = {"status": "ok", "instance": load_or_create_instance_id(tmp_path)}
     port = respond({"/health/live": live, "/health/ready": ready})
     with pytest.raises(LogitrackError, match=r"running, and degraded: PostgreSQL is away\. See .*service\.log"):
-        check_service_port(Settings(home=tmp_path, service_port=port))
+        diagnose_service_port(Settings(home=tmp_path, service_port=port))
 
 
 def test_dagster_ui_is_recognised_by_the_home_of_its_instance(tmp_path: Path, respond: Callable[..., int]) -> None:
     info = {"data": {"instance": {"info": f"local_artifact_storage: {{base_dir: {tmp_path / 'dagster'}}}"}}}
     settings = Settings(home=tmp_path, dagster_port=respond({"/server_info": {}, "/graphql": info}))
-    assert check_dagster_port(settings).endswith("is logitrack, running on this home")
+    assert diagnose_dagster_port(settings).endswith("is logitrack, running on this home")
     with pytest.raises(LogitrackError, match=r"is not the Dagster UI of .*LOGITRACK_DAGSTER_PORT"):
-        check_dagster_port(settings.model_copy(update={"home": tmp_path / "other"}))
+        diagnose_dagster_port(settings.model_copy(update={"home": tmp_path / "other"}))
 
 
 def test_silent_server_on_a_port_is_another_program(tmp_path: Path, silent_port: int) -> None:
     started = time.monotonic()
     with pytest.raises(LogitrackError, match=f"Port {silent_port} on 127.0.0.1 cannot be used"):
-        check_service_port(Settings(home=tmp_path, service_port=silent_port))
+        diagnose_service_port(Settings(home=tmp_path, service_port=silent_port))
     assert time.monotonic() - started < 5
 
 
@@ -220,20 +222,20 @@ def test_source_is_the_one_of_up(tmp_path: Path, silent_port: int) -> None:
 def test_lake_names_its_newest_month_and_a_published_one_that_it_lacks(tmp_path: Path) -> None:
     settings, now = Settings(home=tmp_path, tlc_url=None), datetime(2020, 2, 15)
     with pytest.raises(LogitrackError, match="There is no month yet"):
-        check_lake(settings, now)
+        diagnose_lake(settings, now)
     for month in ("2019-11", "2019-12"):
         Lake(tmp_path).silver(month).mkdir(parents=True)
-    assert check_lake(settings, now) == "2 months, the newest is 2019-12, 2 months old"
+    assert diagnose_lake(settings, now) == "2 months, the newest is 2019-12, 2 months old"
     Lake(tmp_path).silver("2019-12").rmdir()
     with pytest.raises(LogitrackError, match=r"the newest is 2019-11, 3 months old; the source has 2019-12"):
-        check_lake(settings, now)
+        diagnose_lake(settings, now)
 
 
 def test_spark_slots_without_a_run_are_a_problem(tmp_path: Path, database_url: str, isolated_environment: None) -> None:
     os.environ["LOGITRACK_DATABASE_URL"] = database_url
     settings = Settings(home=tmp_path, database_url=SecretStr(database_url), spark_runs=2)
     with FileLock(tmp_path / "spark.0.lock"):
-        assert check_spark_slots(settings) == "1 of 2 free, 0 runs in progress, 0 queued"
+        assert diagnose_spark_slots(settings) == "1 of 2 free, 0 runs in progress, 0 queued"
         with FileLock(tmp_path / "spark.1.lock"), pytest.raises(LogitrackError, match="2 of 2 are taken, but no run"):
-            check_spark_slots(settings)
-    assert check_spark_slots(settings).startswith("2 of 2 free")
+            diagnose_spark_slots(settings)
+    assert diagnose_spark_slots(settings).startswith("2 of 2 free")
