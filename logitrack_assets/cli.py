@@ -16,10 +16,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.home import disk_error
 from logitrack_assets.settings import RoleSettings, Settings, get_settings, read_settings, require_known_variables
 from logitrack_service.settings import ServiceSettings
 
@@ -38,7 +38,10 @@ app.add_typer(user_app, name="user")
 database_app = typer.Typer(no_args_is_help=True, help="The schema and the roles of an external PostgreSQL.")
 app.add_typer(database_app, name="database")
 
-console = Console()
+UNWRAPPED_COLUMNS = 10_000
+
+# Rich assumes 80 columns for a file or a pipe; a table that is read by a program must not be wrapped.
+console = Console(width=None if sys.stdout.isatty() else UNWRAPPED_COLUMNS)
 error_console = Console(stderr=True)
 
 
@@ -107,10 +110,12 @@ def materialize_command(
 
     settings = prepare_instance()
     from logitrack_assets.commands.materialize import QUICK, ingest_and_train
+    from logitrack_assets.commands.models import print_training_result
     from logitrack_assets.commands.months import parse_months
 
     training = {"estimator": estimator.value, **(QUICK if quick else {})}
     failures = ingest_and_train(settings, parse_months(months), console, training=training)
+    print_training_result(settings, console)
     if failures:
         raise LogitrackError("\n".join(failures))
 
@@ -119,12 +124,13 @@ def materialize_command(
 def predict_command(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV: pickup_zone, dropoff_zone, pickup_at, distance_miles?")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the predictions: Parquet or CSV.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit non-zero when any row has an error.")] = False,
 ) -> None:
-    """Predict the trips of a file with the champion, row by row in the same order."""
+    """Predict the trips of a file with the champion, in the same order; invalid rows get a text in `error`."""
     require_extras("assets")
     from logitrack_assets.commands.predictions import predict_file
 
-    predict_file(get_settings(), file, output, console)
+    predict_file(get_settings(), file, output, console, strict=strict)
 
 
 @app.command("check")
@@ -164,8 +170,10 @@ def clean_command(
 def env_command() -> None:
     """Print what to export so that `dg` and `dagster` work on this instance: eval "$(logitrack env)"."""
     require_extras("assets")
+    from logitrack_assets.home import require_home
     from logitrack_assets.instance import dagster_environment
 
+    require_home(get_settings().home)
     for name, value in dagster_environment(get_settings()).items():
         print(f"export {name}={shlex.quote(value)}")
 
@@ -181,7 +189,7 @@ def doctor_command() -> None:
 
 @model_app.command("list")
 def model_list_command() -> None:
-    """List all versions, newest first, and which one is served."""
+    """List all versions, newest first: state, error, coverage, and the gates that refused a candidate."""
     require_extras("core")
     from logitrack_assets.commands.models import print_versions
 
@@ -190,9 +198,11 @@ def model_list_command() -> None:
 
 @model_app.command("show")
 def model_show_command(
-    version: Annotated[str, typer.Argument(help="A version from `logitrack model list`.")],
+    version: Annotated[
+        str | None, typer.Argument(help="A version from `logitrack model list`; the champion if unset.")
+    ] = None,
 ) -> None:
-    """Show the model card of a version: its training data and its accuracy."""
+    """Show the model card of a version: its training data, its accuracy and its state."""
     require_extras("core")
     from logitrack_assets.commands.models import print_card
 
@@ -201,13 +211,15 @@ def model_show_command(
 
 @model_app.command("promote")
 def model_promote_command(
-    version: Annotated[str, typer.Argument(help="The version to serve.")], reason: Reason
+    version: Annotated[str, typer.Argument(help="The version to serve.")],
+    reason: Reason,
+    force: Annotated[bool, typer.Option("--force", help="Serve it although its gates did not pass.")] = False,
 ) -> None:
     """Serve this version from now on; the service loads it within seconds."""
     require_extras("core")
     from logitrack_assets.commands.models import promote_version
 
-    promote_version(get_settings(), version, reason, console)
+    promote_version(get_settings(), version, reason, console, force=force)
 
 
 @model_app.command("rollback")
@@ -235,23 +247,11 @@ def create_admin_command(
     console.print(f"{username} is an admin.", highlight=False)
 
 
-@database_app.command("migrate")
-def migrate_database_command() -> None:
-    """Apply migrations and create the roles of service, assets and analysts, with an administrator's login."""
-    require_extras("core")
-    from logitrack_assets.database import database_url, wait_for_database
-    from logitrack_assets.database.roles import migrate_with_roles
-
-    roles = read_settings(RoleSettings)
-    url = database_url(get_settings())
-    wait_for_database(url)
-    for note in migrate_with_roles(url, roles):
-        error_console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
-    console.print("Schema, roles and grants are up to date.", highlight=False)
-
-
 def main() -> None:
-    """Run the command. A LogitrackError is printed with its hint and exits with 1, Ctrl-C exits with 130."""
+    """Run the command.
+
+    A LogitrackError and an error of the disk are printed with a hint and exit with 1, Ctrl-C exits with 130.
+    """
     # Dagster warns of features that this project uses on purpose.
     warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
     try:
@@ -259,10 +259,12 @@ def main() -> None:
         read_settings(Settings)
         app()
     except LogitrackError as error:
-        error_console.print("[bold red]error:[/]", escape(error.message), highlight=False, soft_wrap=True)
-        if error.hint:
-            error_console.print("[bold]hint:[/]", escape(error.hint), highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _exit_with(error)
+    except OSError as error:
+        known = disk_error(error)
+        if known is None:
+            raise
+        _exit_with(known)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -69,13 +69,26 @@ def acquire_spark_slot(folder: Path, max_concurrent_runs: int, report: Callable[
     global _slot
     if _slot is not None:
         return
-    paths = [folder / f"spark.{number}.lock" for number in range(max_concurrent_runs)]
+    paths = _slot_paths(folder, max_concurrent_runs)
     _slot = _lock_first_free(paths)
     if _slot is None:
         report(f"Waiting: LOGITRACK_SPARK_RUNS allows {max_concurrent_runs} run(s) with Spark on this machine.")
     while _slot is None:
         time.sleep(POLL_SECONDS)
         _slot = _lock_first_free(paths)
+
+
+def free_spark_slots(folder: Path, max_concurrent_runs: int) -> int:
+    """Return the number of slots that no process holds."""
+    locks = [try_lock(path) for path in _slot_paths(folder, max_concurrent_runs)]
+    held = [lock for lock in locks if lock is not None]
+    for lock in held:
+        lock.release()
+    return len(held)
+
+
+def _slot_paths(folder: Path, max_concurrent_runs: int) -> list[Path]:
+    return [folder / f"spark.{number}.lock" for number in range(max_concurrent_runs)]
 
 
 def _lock_first_free(paths: list[Path]) -> FileLock | None:

@@ -7,8 +7,10 @@ import sys
 
 import uvicorn
 
-from logitrack_assets.database import DatabaseError, database_url, wait_for_database
-from logitrack_assets.settings import RoleSettings, Settings, SettingsError, get_settings, require_known_variables
+from logitrack_assets.database import database_url, wait_for_database
+from logitrack_assets.errors import LogitrackError
+from logitrack_assets.home import require_home
+from logitrack_assets.settings import RoleSettings, Settings, get_settings, require_known_variables
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.auth.keys import load_keys
 from logitrack_service.database_initializer import prepare_database
@@ -32,11 +34,13 @@ def run_service() -> int:
         require_known_variables([Settings, ServiceSettings, RoleSettings])
         settings, service_settings = get_settings(), get_service_settings()
         configure_logs(service_settings.log_level)
+        if settings.embedded:
+            require_home(settings.home)
         keys = load_keys(settings, service_settings)
         url = database_url(settings)
         wait_for_database(url)
         prepare_database(url, analyst_login(url, keys, service_settings))
-    except (SettingsError, DatabaseError) as error:
+    except LogitrackError as error:
         print(error, file=sys.stderr)
         return 1
     remove_stale_metric_dirs(settings.home)

