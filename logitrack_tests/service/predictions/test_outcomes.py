@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
+from logitrack_assets.nyc_calendar import NEW_YORK
 from logitrack_service.predictions.identifiers import new_ids
 from logitrack_tests.service.conftest import ServiceHome, User
 from logitrack_tests.service.polling import eventually
@@ -70,7 +72,10 @@ def test_invalid_outcome_is_rejected(client: TestClient, user: User, report: Any
 def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_user: Callable[..., User]):
     with isolated_home.worker() as client:
         user = new_user(client=client, home=isolated_home)
-        answer = client.post("/predict/batch", json={"trips": [TRIP] * 4}, headers=user.headers).json()
+        isolated_home.run("update service.accounts set vouched = true")
+        hour_ago = datetime.now(NEW_YORK).replace(tzinfo=None) - timedelta(hours=1)
+        trip = {**TRIP, "pickup_at": hour_ago.isoformat()}
+        answer = client.post("/predict/batch", json={"trips": [trip] * 4}, headers=user.headers).json()
         real = [22.0, 18.0, 20.0, 40.0]
         reports = [
             {"prediction_id": row["prediction_id"], "duration_minutes": minutes}
@@ -83,7 +88,7 @@ def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_us
     assert rows == [
         {
             "model_version": answer["model_version"],
-            "pickup_hour": 8,
+            "pickup_hour": hour_ago.hour,
             "outcomes": 4,
             "mae": 6.0,
             "bias": -5.0,
