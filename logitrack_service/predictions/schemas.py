@@ -210,11 +210,15 @@ class OutcomeBatch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OutcomeResponse(msgspec.Struct):
-    """Number of outcomes stored now and of those known before with the same value; ids of contradicting reports."""
+    """Number of outcomes stored now and of those known before with the same value; ids of the other reports.
+
+    `conflicting` ids have another stored duration. `unknown` ids were not issued to this account; they are not stored.
+    """
 
     recorded: int
     already_known: int
     conflicting: list[str]
+    unknown: list[str]
 
 
 class ModelResponse(msgspec.Struct):

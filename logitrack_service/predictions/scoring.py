@@ -19,7 +19,7 @@ from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clo
 from logitrack_service.errors import INVALID_VALUES
 from logitrack_service.http.decoding import find_field_errors
 from logitrack_service.observability import metrics
-from logitrack_service.predictions.identifiers import new_ids
+from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import LoadedModel
 from logitrack_service.predictions.prediction_log import LoggedPredictions
 from logitrack_service.predictions.schemas import (
@@ -104,7 +104,12 @@ def _inference_metrics(kind: str) -> tuple[Histogram, Histogram]:
 
 
 def predict_requests(
-    model: LoadedModel, requests: Sequence[PredictionRequest], account_ids: Sequence[int], *, level: float
+    model: LoadedModel,
+    requests: Sequence[PredictionRequest],
+    account_ids: Sequence[int],
+    *,
+    level: float,
+    prediction_ids: PredictionIds,
 ) -> tuple[list[PredictionResponse], LoggedPredictions]:
     """Predict requests of one interval level in one inference call.
 
@@ -113,6 +118,7 @@ def predict_requests(
         requests: the requests; their own `level` is ignored.
         account_ids: the account of each request.
         level: the interval level of all requests.
+        prediction_ids: issues the ids.
 
     Returns:
         The responses in the order of the requests, and the rows to log.
@@ -120,7 +126,7 @@ def predict_requests(
     pickup_times = [resolve_pickup_time(request.pickup_at) for request in requests]
     trips = build_trip_batch(requests, pickup_times)
     predictions = run_model(model, trips, level=level, kind="single")
-    ids = new_ids(len(requests))
+    ids = prediction_ids.issue(account_ids)
     version, trained_through = model.champion.version, model.predictor.manifest.trained_through
     responses = [
         PredictionResponse(
@@ -169,7 +175,12 @@ def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[i
 
 
 def predict_batch_rows(
-    model: LoadedModel, rows: Sequence[msgspec.Raw | bytes], *, level: float, account_id: int
+    model: LoadedModel,
+    rows: Sequence[msgspec.Raw | bytes],
+    *,
+    level: float,
+    account_id: int,
+    prediction_ids: PredictionIds,
 ) -> tuple[BatchResponse, LoggedPredictions | None]:
     """Predict the valid trips of a batch.
 
@@ -178,6 +189,7 @@ def predict_batch_rows(
         rows: one JSON document for each trip.
         level: the interval level.
         account_id: the account that sent the batch.
+        prediction_ids: issues the ids.
 
     Returns:
         Results in the order of the rows, and the rows to log; None if no trip is valid.
@@ -189,7 +201,7 @@ def predict_batch_rows(
         pickup_times = [resolve_pickup_time(trip.pickup_at) for trip in trips]
         batch = build_trip_batch(trips, pickup_times)
         predictions = run_model(model, batch, level=level, kind="batch")
-        ids = new_ids(len(trips))
+        ids = prediction_ids.issue([account_id] * len(trips))
         for index, prediction_id, pickup_time, (minutes, low, high, _, support, extrapolating) in zip(
             indices, ids, pickup_times, _rounded_rows(predictions), strict=True
         ):
