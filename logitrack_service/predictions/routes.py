@@ -13,7 +13,6 @@ from litestar.openapi.spec import Example
 from litestar.params import FromQuery, JSONBody, QueryParameter, RawBody
 
 from logitrack_assets.eta.artifact import DEFAULT_LEVEL
-from logitrack_assets.nyc_calendar import from_wall_clock
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import ConflictError, FieldError, InvalidFieldsError, RateLimitedError, UnavailableError
@@ -21,6 +20,7 @@ from logitrack_service.http.decoding import decode
 from logitrack_service.http.openapi import JSON, problem_responses
 from logitrack_service.predictions import scoring
 from logitrack_service.predictions.batching import DynamicBatcher
+from logitrack_service.predictions.departures import DepartureQuery, compare_departures
 from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.outcomes import OutcomeRecorder
@@ -160,7 +160,7 @@ async def predict_matrix(
     summary="Compare departure times",
     tags=["predictions"],
 )
-async def compare_departures(
+async def list_departures(
     model_reloader: NamedDependency[ModelReloader],
     pickup_zone: PickupZoneParameter,
     dropoff_zone: DropoffZoneParameter,
@@ -174,27 +174,16 @@ async def compare_departures(
 ) -> DeparturesResponse:
     """Return predictions for the departure times of the next hours.
 
-    With `arrive_by`, the response names the latest departure that arrives in time with the given probability.
+    With `arrive_by`, the departure times are those before it, and the response names the latest departure that arrives
+    in time with the given probability. `pickup_at` is the earliest departure, the current time if omitted. A time to
+    arrive by that has passed, or that no departure reaches, is rejected with 422 and the reason.
     """
     for name, moment in (("pickup_at", pickup_at), ("arrive_by", arrive_by)):
         if moment is not None and (reason := out_of_calendar(moment)):
             raise InvalidFieldsError([FieldError(name, f"This {reason}.")])
-    model = model_reloader.require_model()
-    found = scoring.predict_departures(
-        model,
-        Trip(pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet),
-        every_minutes=every_minutes,
-        count=hours * 60 // every_minutes + 1,
-        probability=probability,
-    )
-    deadline = from_wall_clock(arrive_by) if arrive_by is not None and arrive_by.tzinfo is None else arrive_by
-    return DeparturesResponse(
-        departures=found,
-        probability=probability,
-        leave_by=scoring.latest_departure(found, deadline) if deadline else None,
-        arrive_by=deadline,
-        model_version=model.champion.version,
-    )
+    trip = Trip(pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet)
+    query = DepartureQuery(trip, arrive_by, hours=hours, every_minutes=every_minutes, probability=probability)
+    return compare_departures(model_reloader.require_model(), query)
 
 
 @post(
@@ -259,7 +248,7 @@ routes = [
     predict_trip,
     predict_batch,
     predict_matrix,
-    compare_departures,
+    list_departures,
     report_outcomes,
     get_model,
     list_models,

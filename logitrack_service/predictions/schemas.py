@@ -172,27 +172,31 @@ class Departure(msgspec.Struct):
     """Prediction for one departure time.
 
     `on_time_duration_minutes` is the duration that is not exceeded with the requested probability; `arrival_by` is the
-    corresponding time of arrival.
+    corresponding time of arrival. `low_minutes` and `high_minutes` are the interval of the response's `level`. A later
+    departure never arrives earlier than one before it.
     """
 
     pickup_at: datetime
     estimated_duration_minutes: float
     on_time_duration_minutes: float
+    low_minutes: float
+    high_minutes: float
     arrival_at: datetime
     arrival_by: datetime
 
 
 class DeparturesResponse(msgspec.Struct):
-    """Predictions for the departure times of the next hours.
+    """Predictions for several departure times, ascending.
 
-    `leave_by` is the latest of these departures that arrives by `arrive_by` with the requested probability, null if
-    there is none.
+    `leave_by` is the latest departure that arrives by `arrive_by` with the requested probability; both are null if no
+    `arrive_by` was given.
     """
 
     departures: list[Departure]
     probability: float
     leave_by: datetime | None
     arrive_by: datetime | None
+    level: float
     model_version: str
 
 

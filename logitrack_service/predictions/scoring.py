@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact import DEFAULT_LEVEL, PredictionBatch
+from logitrack_assets.eta.artifact import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
 from logitrack_service.errors import INVALID_VALUES
@@ -26,7 +26,6 @@ from logitrack_service.predictions.schemas import (
     BatchItem,
     BatchItemError,
     BatchResponse,
-    Departure,
     Interval,
     MatrixRequest,
     MatrixResponse,
@@ -69,7 +68,8 @@ def resolve_pickup_time(pickup_at: datetime | None) -> PickupTime:
 
 @lru_cache(maxsize=10_000)  # trips of one batch or one second mostly share their pickup times
 def _resolve(pickup_at: datetime) -> PickupTime:
-    # Safe as a cache key: a datetime with an offset never equals one without.
+    # Safe as a cache key: a datetime with an offset never equals one without. `pickup_at` is never in the time zone
+    # NEW_YORK itself, whose two times of a doubled hour are equal.
     wall_clock = to_wall_clock(pickup_at)
     local = pickup_at.astimezone(NEW_YORK) if pickup_at.tzinfo else from_wall_clock(pickup_at)
     return PickupTime(local, int(local.timestamp()), int(wall_clock.replace(tzinfo=UTC).timestamp()))
@@ -258,28 +258,6 @@ def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixRe
     )
 
 
-def predict_departures(
-    model: LoadedModel, trip: Trip, *, every_minutes: int, count: int, probability: float
-) -> list[Departure]:
-    """Predict the same trip at `count` departure times, `every_minutes` apart, starting at its pickup time."""
-    first = resolve_pickup_time(trip.pickup_at)
-    pickup_times = [resolve_pickup_time(first.after(every_minutes * step)) for step in range(count)]
-    trips = build_trip_batch([trip] * count, pickup_times)
-    predictions = run_model(model, trips, level=DEFAULT_LEVEL, kind="departures")
-    on_time_minutes = model.predictor.quantiles(trips, np.array([probability]))[:, 0]
-    return [
-        Departure(pickup_time.local, minutes, on_time, pickup_time.after(minutes), pickup_time.after(on_time))
-        for pickup_time, minutes, on_time in zip(
-            pickup_times, _rounded(predictions.minutes), _rounded(on_time_minutes), strict=True
-        )
-    ]
-
-
-def latest_departure(departures: Sequence[Departure], arrive_by: datetime) -> datetime | None:
-    """Return the latest departure that arrives by `arrive_by` with the requested probability, None if none does."""
-    return max((departure.pickup_at for departure in departures if departure.arrival_by <= arrive_by), default=None)
-
-
 def _rounded_rows(predictions: PredictionBatch) -> Iterator[tuple[float, float, float, float, int, bool]]:
     """Yield minutes, low, high, miles (rounded to 2 decimals), support and extrapolating for each trip."""
     measures = np.array([predictions.minutes, predictions.low, predictions.high, predictions.distance_used_miles])
@@ -289,8 +267,3 @@ def _rounded_rows(predictions: PredictionBatch) -> Iterator[tuple[float, float, 
         predictions.extrapolating.tolist(),
         strict=True,
     )
-
-
-def _rounded(values: NDArray[Any]) -> list[float]:
-    rounded: list[float] = np.round(values.astype(np.float64), 2).tolist()
-    return rounded

@@ -149,4 +149,7 @@ def test_departures_report_latest_departure(client: TestClient, user: User):
     never = client.get(
         "/predict/departures", params={**query, "arrive_by": "2019-07-01T08:01:00"}, headers=user.headers
     )
-    assert never.json()["leave_by"] is None
+    assert never.status_code == 422
+    (error,) = never.json()["errors"]
+    assert error["field"] == "arrive_by"
+    assert "leaving at 2019-07-01 08:00 arrives by 2019-07-01 08:" in error["message"]
