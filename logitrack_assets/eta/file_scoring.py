@@ -38,7 +38,7 @@ def score_file(source: Path, output: Path, predictor: Predictor, *, level: float
 
     The output has the input's columns followed by `ADDED`, in the input's order, as Parquet or CSV by its suffix.
     `pickup_at` is New York's wall clock, or an instant with an offset, which is converted. A missing `fleet` means the
-    first fleet of the model. An error leaves no output.
+    default fleet of the model. An error leaves no output.
 
     Args:
         source: The file of rides.
@@ -121,7 +121,7 @@ def _require_columns(schema: pa.Schema, source: Path) -> None:
 
 def _score(reader: _BatchReader, predictor: Predictor, level: float) -> pa.Table:
     """Return the rides with the columns `ADDED`."""
-    trips = reader.trips(predictor.manifest.fleets[0])
+    trips = reader.trips(predictor.default_fleet)
     prediction = predictor.predict(trips, level=level)
     columns = (
         pa.array(np.round(prediction.minutes, 4)),

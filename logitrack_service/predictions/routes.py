@@ -170,7 +170,7 @@ async def list_departures(
     probability: Annotated[float, QueryParameter(ge=0.75, le=0.975)] = 0.9,
     arrive_by: FromQuery[datetime | None] = None,
     distance_miles: Annotated[float | None, QueryParameter(gt=0, le=MAX_DISTANCE_MILES)] = None,
-    fleet: FromQuery[FleetName] = "yellow",
+    fleet: FromQuery[FleetName | None] = None,
 ) -> DeparturesResponse:
     """Return predictions for the departure times of the next hours.
 

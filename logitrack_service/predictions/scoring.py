@@ -37,7 +37,7 @@ from logitrack_service.predictions.schemas import (
 if TYPE_CHECKING:
     from prometheus_client import Histogram  # at run time only `metrics` may import it first
 
-FLEET_CODES = {name: code for code, name in enumerate(FLEETS)}
+FLEET_CODES: dict[str, int] = {name: code for code, name in enumerate(FLEETS)}
 _NAN = float("nan")
 _TRIP_DECODER = msgspec.json.Decoder(Trip)
 
@@ -75,8 +75,9 @@ def _resolve(pickup_at: datetime) -> PickupTime:
     return PickupTime(local, int(local.timestamp()), int(wall_clock.replace(tzinfo=UTC).timestamp()))
 
 
-def build_trip_batch(trips: Sequence[Trip], pickup_times: Sequence[PickupTime]) -> TripBatch:
-    """Return validated trips as the arrays that the model takes."""
+def build_trip_batch(model: LoadedModel, trips: Sequence[Trip], pickup_times: Sequence[PickupTime]) -> TripBatch:
+    """Return validated trips as the arrays that the model takes; a trip without a fleet gets the model's default."""
+    default_fleet = model.predictor.default_fleet
     return TripBatch(
         pickup_zone=np.array([trip.pickup_zone for trip in trips], dtype=np.int16),
         dropoff_zone=np.array([trip.dropoff_zone for trip in trips], dtype=np.int16),
@@ -84,7 +85,7 @@ def build_trip_batch(trips: Sequence[Trip], pickup_times: Sequence[PickupTime]) 
         distance_miles=np.array(
             [_NAN if trip.distance_miles is None else trip.distance_miles for trip in trips], dtype=np.float32
         ),
-        fleet=np.array([FLEET_CODES[trip.fleet] for trip in trips], dtype=np.int8),
+        fleet=np.array([FLEET_CODES[trip.fleet or default_fleet] for trip in trips], dtype=np.int8),
     )
 
 
@@ -124,7 +125,7 @@ def predict_requests(
         The responses in the order of the requests, and the rows to log.
     """
     pickup_times = [resolve_pickup_time(request.pickup_at) for request in requests]
-    trips = build_trip_batch(requests, pickup_times)
+    trips = build_trip_batch(model, requests, pickup_times)
     predictions = run_model(model, trips, level=level, kind="single")
     ids = prediction_ids.issue(account_ids)
     version, trained_through = model.champion.version, model.predictor.manifest.trained_through
@@ -139,7 +140,7 @@ def predict_requests(
             extrapolating=extrapolating,
             distance_miles=miles if source == "given" else None,
             distance_source=source,
-            fleet=request.fleet,
+            fleet=request.fleet or model.predictor.default_fleet,
             model_version=version,
             trained_through=trained_through,
         )
@@ -199,7 +200,7 @@ def predict_batch_rows(
     logged = None
     if trips:
         pickup_times = [resolve_pickup_time(trip.pickup_at) for trip in trips]
-        batch = build_trip_batch(trips, pickup_times)
+        batch = build_trip_batch(model, trips, pickup_times)
         predictions = run_model(model, batch, level=level, kind="batch")
         ids = prediction_ids.issue([account_id] * len(trips))
         for index, prediction_id, pickup_time, (minutes, low, high, _, support, extrapolating) in zip(
@@ -236,7 +237,7 @@ def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixRe
         dropoff_zone=np.tile(np.array(request.dropoff_zones, dtype=np.int16), rows),
         pickup_at=np.full(size, pickup_time.wall_clock_seconds, dtype="datetime64[s]"),
         distance_miles=np.full(size, np.nan, dtype=np.float32),
-        fleet=np.full(size, FLEET_CODES[request.fleet], dtype=np.int8),
+        fleet=np.full(size, FLEET_CODES[request.fleet or model.predictor.default_fleet], dtype=np.int8),
     )
     predictions = run_model(model, trips, level=request.level, kind="matrix")
 

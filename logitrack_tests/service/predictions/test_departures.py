@@ -86,7 +86,7 @@ class SwitchingPredictor:
 
     def __init__(self, predictor: Predictor, minutes_at: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> None:
         self._predictor, self._minutes_at = predictor, minutes_at
-        self.manifest = predictor.manifest
+        self.default_fleet = predictor.default_fleet
 
     def _minutes(self, trips: TripBatch) -> NDArray[np.float64]:
         return self._minutes_at(trips.pickup_at.astype(np.int64) // 60 % 1440)
