@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         description="Key that signs access tokens, at least 32 bytes; created under the home folder "
         "in the embedded mode, required with `LOGITRACK_DATABASE_URL`.",
     )
+    registry_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Key that signs the champion, at least 32 bytes, for the assets and the service; created under the "
+        "home folder in the embedded mode. With `LOGITRACK_DATABASE_URL` and no key, champions are not signed.",
+    )
     service_host: str = Field("127.0.0.1", description="Address the HTTP service listens on.")
     service_port: Port = Field(8000, description="Port of the HTTP service.")
     dagster_host: str = Field("127.0.0.1", description="Address Dagster's web UI listens on.")

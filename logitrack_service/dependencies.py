@@ -11,6 +11,7 @@ from typing import Any
 from litestar.di import Provide
 
 from logitrack_assets.database import psycopg_dsn
+from logitrack_assets.eta.signed_registry import signed_registry
 from logitrack_assets.settings import Settings
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.analytics.query import AnalystQueries
@@ -67,7 +68,7 @@ class Components:
         )
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
         self.database_initializer = DatabaseInitializer(url, analyst)
-        self.model_reloader = ModelReloader(settings.home / "models", self.engine)
+        self.model_reloader = ModelReloader(signed_registry(settings), self.engine)
         self.prediction_ids = PredictionIds(keys)
         self.quotas = PredictionQuotas(
             max_daily=service_settings.daily_predictions, max_open=service_settings.open_predictions

@@ -11,12 +11,13 @@ from rich.table import Column, Table
 
 from logitrack_assets.eta.artifact import ArtifactError
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.signed_registry import signed_registry
 from logitrack_assets.settings import Settings
 
 
 def open_registry(settings: Settings) -> ModelRegistry:
     """Return the model registry of this installation."""
-    return ModelRegistry(settings.home / "models")
+    return signed_registry(settings)
 
 
 def print_versions(settings: Settings, console: Console) -> None:
