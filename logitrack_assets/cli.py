@@ -12,10 +12,11 @@ import warnings
 from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
@@ -245,6 +246,29 @@ def create_admin_command(
         raise LogitrackError("The two passwords differ; no account was created.", hint="Try again.")
     create_admin(get_settings(), username, password)
     console.print(f"{username} is an admin.", highlight=False)
+
+
+@database_app.command("migrate")
+def migrate_database_command() -> None:
+    """Apply migrations and create the roles of service, assets and analysts, with an administrator's login."""
+    require_extras("core")
+    from logitrack_assets.database import database_url, wait_for_database
+    from logitrack_assets.database.roles import migrate_with_roles
+
+    roles = read_settings(RoleSettings)
+    url = database_url(get_settings())
+    wait_for_database(url)
+    for note in migrate_with_roles(url, roles):
+        error_console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+    console.print("Schema, roles and grants are up to date.", highlight=False)
+
+
+def _exit_with(error: LogitrackError) -> NoReturn:
+    """Print an error with its hint and exit with 1."""
+    error_console.print("[bold red]error:[/]", escape(error.message), highlight=False, soft_wrap=True)
+    if error.hint:
+        error_console.print("[bold]hint:[/]", escape(error.hint), highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 def main() -> None:

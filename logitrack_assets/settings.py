@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         description="Key that signs access tokens, at least 32 bytes; created under the home folder "
         "in the embedded mode, required with `LOGITRACK_DATABASE_URL`.",
     )
+    registry_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Key that signs the champion, at least 32 bytes, for the assets and the service; created under the "
+        "home folder in the embedded mode. With `LOGITRACK_DATABASE_URL` and no key, champions are not signed.",
+    )
     service_host: str = Field("127.0.0.1", description="Address the HTTP service listens on.")
     service_port: Port = Field(8000, description="Port of the HTTP service.")
     dagster_host: str = Field("127.0.0.1", description="Address Dagster's web UI listens on.")
@@ -132,9 +138,15 @@ class RoleSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
 
-    service_database_password: SecretStr = Field(description="Password for the role `logitrack_service`.")
-    assets_database_password: SecretStr = Field(description="Password for the role `logitrack_assets`.")
-    analyst_database_password: SecretStr = Field(description="Password for the role `logitrack_analyst`.")
+    service_database_password: SecretStr = Field(
+        description="Password for the role `logitrack_service`, for `logitrack database migrate`."
+    )
+    assets_database_password: SecretStr = Field(
+        description="Password for the role `logitrack_assets`, for `logitrack database migrate`."
+    )
+    analyst_database_password: SecretStr = Field(
+        description="Password for the role `logitrack_analyst`, for `logitrack database migrate`."
+    )
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:

@@ -11,6 +11,7 @@ from typing import Any
 from litestar.di import Provide
 
 from logitrack_assets.database import psycopg_dsn
+from logitrack_assets.eta.signed_registry import signed_registry
 from logitrack_assets.home import load_or_create_instance_id
 from logitrack_assets.settings import Settings
 from logitrack_service.analytics.analyst_role import analyst_login
@@ -28,8 +29,11 @@ from logitrack_service.database import connect
 from logitrack_service.database_initializer import DatabaseInitializer
 from logitrack_service.observability.health import HealthCheck, Liveness, ReadinessProbe, check_database
 from logitrack_service.predictions.batching import DynamicBatcher
+from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import ModelReloader
+from logitrack_service.predictions.outcomes import OutcomeRecorder
 from logitrack_service.predictions.prediction_log import PredictionLog
+from logitrack_service.predictions.quotas import PredictionQuotas
 from logitrack_service.settings import ServiceSettings
 
 MAX_REVOCATIONS_AGE_SECONDS = 20.0
@@ -66,9 +70,14 @@ class Components:
         )
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
         self.database_initializer = DatabaseInitializer(url, analyst)
-        self.model_reloader = ModelReloader(settings.home / "models", self.engine)
-        self.prediction_log = PredictionLog(psycopg_dsn(url))
-        self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log)
+        self.model_reloader = ModelReloader(signed_registry(settings), self.engine)
+        self.prediction_ids = PredictionIds(keys)
+        self.quotas = PredictionQuotas(
+            max_daily=service_settings.daily_predictions, max_open=service_settings.open_predictions
+        )
+        self.prediction_log = PredictionLog(psycopg_dsn(url), self.quotas)
+        self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log, self.prediction_ids, self.quotas)
+        self.outcome_recorder = OutcomeRecorder(self.engine, self.prediction_ids, self.quotas)
         self.reports = Reports(self.engine)
         self.analyst_queries = AnalystQueries(psycopg_dsn(analyst.url), service_settings)
         self.readiness_probe = ReadinessProbe(
@@ -104,8 +113,11 @@ class Components:
             "liveness": _provide(self.liveness),
             "login_service": _provide(self.login_service),
             "model_reloader": _provide(self.model_reloader),
+            "outcome_recorder": _provide(self.outcome_recorder),
             "password_changer": _provide(self.password_changer),
+            "prediction_ids": _provide(self.prediction_ids),
             "prediction_log": _provide(self.prediction_log),
+            "quotas": _provide(self.quotas),
             "readiness_probe": _provide(self.readiness_probe),
             "reports": _provide(self.reports),
             "revocations": _provide(self.revocations),

@@ -42,6 +42,15 @@ class ServiceSettings(BaseSettings):
     query_seconds: int = Field(10, ge=1, le=300, description="Time limit of an analyst's query in seconds.")
     query_rows: int = Field(10_000, ge=1, le=100_000, description="Row limit of an analyst's query.")
     query_bytes: int = Field(10_000_000, ge=1_000, description="Size limit of an analyst's query result in bytes.")
+    daily_predictions: int = Field(
+        200_000, ge=1, description="Predictions that an account may store in a day (UTC); more are refused with 429."
+    )
+    open_predictions: int = Field(
+        2_000_000,
+        ge=1,
+        description="Predictions of the last 30 days that an account may leave without an outcome; more are refused "
+        "with 429.",
+    )
     metrics_access: Literal["loopback", "everyone"] = Field(
         "loopback", description="Clients that may read `/metrics` without an admin's token."
     )

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.artifact import ArtifactError, Manifest
 from logitrack_assets.eta.registry import ModelRegistry, VersionSummary
+from logitrack_assets.eta.signed_registry import signed_registry
 from logitrack_assets.settings import Settings
 
 NO_CHAMPION_HINT = "See `logitrack model list` for candidates, or run `logitrack materialize --months …`."
@@ -20,7 +21,7 @@ NO_CHAMPION_HINT = "See `logitrack model list` for candidates, or run `logitrack
 
 def open_registry(settings: Settings) -> ModelRegistry:
     """Return the model registry of this installation."""
-    return ModelRegistry(settings.home / "models")
+    return signed_registry(settings)
 
 
 def champion_version(models: ModelRegistry) -> str:

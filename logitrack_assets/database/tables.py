@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     Identity,
@@ -61,6 +62,8 @@ accounts = Table(
     Column("role", Text, nullable=False, server_default="user"),
     _instant("created_at", default_now=True),
     _instant("password_changed_at", default_now=True),
+    # Whether an admin vouches for the outcomes that the account reports: only those count.
+    Column("vouched", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("role in ('user', 'analyst', 'admin')", name="role_check"),
 )
 Index("accounts_username", func.lower(accounts.c.username), unique=True)
@@ -154,6 +157,16 @@ outcomes = Table(
     _instant("reported_at", default_now=True),
 )
 Index("outcomes_reported", outcomes.c.reported_at)
+
+usage = Table(
+    "usage",
+    SERVICE,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),  # no foreign key: as in predictions
+    Column("day", Date, primary_key=True),  # UTC
+    Column("predictions", BigInteger, nullable=False, server_default=text("0")),
+    Column("outcomes", BigInteger, nullable=False, server_default=text("0")),
+)
+Index("usage_day", usage.c.day)
 
 # --- warehouse --------------------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def score_file(source: Path, output: Path, predictor: Predictor, *, level: float
     The output has the input's columns followed by `ADDED`, in the input's order, as Parquet or CSV by its suffix. A
     row with an invalid value has null predictions, and the column `error` names the value. The columns of a CSV file
     are kept as the text that they are. `pickup_at` is New York's wall clock, or an instant with an offset, which is
-    converted. A missing `fleet` means the first fleet of the model.
+    converted. A missing `fleet` means the default fleet of the model.
 
     Args:
         source: The file of rides.
@@ -176,7 +176,7 @@ def _require_columns(schema: pa.Schema, source: Path) -> None:
 
 def _score(rides: pa.Table, predictor: Predictor, level: float) -> pa.Table:
     """Return the rides with the columns `ADDED`."""
-    parsed = parse_trips(rides, predictor.manifest.fleets[0])
+    parsed = parse_trips(rides, predictor.default_fleet)
     prediction = predictor.predict(parsed.trips, level=level)
     columns = (
         _spread(np.round(prediction.minutes, 4), parsed.valid),

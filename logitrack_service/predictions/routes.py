@@ -11,20 +11,21 @@ from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import FromQuery, JSONBody, QueryParameter, RawBody
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.eta.artifact import DEFAULT_LEVEL
-from logitrack_assets.nyc_calendar import from_wall_clock
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.errors import ConflictError, FieldError, InvalidFieldsError, UnavailableError
+from logitrack_service.errors import ConflictError, FieldError, InvalidFieldsError, RateLimitedError, UnavailableError
 from logitrack_service.http.decoding import decode
 from logitrack_service.http.openapi import JSON, problem_responses
 from logitrack_service.predictions import scoring
 from logitrack_service.predictions.batching import DynamicBatcher
+from logitrack_service.predictions.departures import DepartureQuery, compare_departures
+from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import ModelReloader
-from logitrack_service.predictions.outcomes import record_outcomes
+from logitrack_service.predictions.outcomes import OutcomeRecorder
 from logitrack_service.predictions.prediction_log import PredictionLog
+from logitrack_service.predictions.quotas import PredictionQuotas
 from logitrack_service.predictions.schemas import (
     MAX_BATCH_TRIPS,
     MAX_DISTANCE_MILES,
@@ -69,7 +70,7 @@ DropoffZoneParameter = Annotated[
     status_code=200,
     request_max_body_size=MAX_SMALL_BODY_BYTES,
     request_example={**MIDTOWN_TO_JFK, "level": DEFAULT_LEVEL},
-    responses=problem_responses(UnavailableError),
+    responses=problem_responses(RateLimitedError, UnavailableError),
     summary="Predict the duration of a trip",
     tags=["predictions"],
 )
@@ -86,7 +87,7 @@ async def predict_trip(
     request_max_body_size=MAX_LARGE_BODY_BYTES,
     request_bodies={JSON: (BatchRequest,), NDJSON: ()},
     request_example={"trips": [MIDTOWN_TO_JFK, {**MIDTOWN_TO_JFK, "distance_miles": 17.5}]},
-    responses=problem_responses(UnavailableError),
+    responses=problem_responses(RateLimitedError, UnavailableError),
     summary="Predict up to 10,000 trips",
     tags=["predictions"],
 )
@@ -95,6 +96,8 @@ async def predict_batch(
     body: RawBody,
     model_reloader: NamedDependency[ModelReloader],
     prediction_log: NamedDependency[PredictionLog],
+    prediction_ids: NamedDependency[PredictionIds],
+    quotas: NamedDependency[PredictionQuotas],
 ) -> BatchResponse:
     """Return one result for each trip, in the same order; an invalid trip gets an error of its own.
 
@@ -103,11 +106,15 @@ async def predict_batch(
     model = model_reloader.require_model()
     rows, level = _read_batch(request.content_type[0], body)
     account_id = request.user.account_id
+    quotas.admit(account_id, len(rows))
 
     def predict() -> tuple[BatchResponse, Any]:
-        return scoring.predict_batch_rows(model, rows, level=level, account_id=account_id)
+        return scoring.predict_batch_rows(
+            model, rows, level=level, account_id=account_id, prediction_ids=prediction_ids
+        )
 
     response, logged = await asyncio.to_thread(predict) if len(rows) > MIN_THREAD_ROWS else predict()
+    quotas.release(account_id, response.failed)
     if logged is not None:
         prediction_log.add(logged)
     return response
@@ -153,7 +160,7 @@ async def predict_matrix(
     summary="Compare departure times",
     tags=["predictions"],
 )
-async def compare_departures(
+async def list_departures(
     model_reloader: NamedDependency[ModelReloader],
     pickup_zone: PickupZoneParameter,
     dropoff_zone: DropoffZoneParameter,
@@ -163,31 +170,20 @@ async def compare_departures(
     probability: Annotated[float, QueryParameter(ge=0.75, le=0.975)] = 0.9,
     arrive_by: FromQuery[datetime | None] = None,
     distance_miles: Annotated[float | None, QueryParameter(gt=0, le=MAX_DISTANCE_MILES)] = None,
-    fleet: FromQuery[FleetName] = "yellow",
+    fleet: FromQuery[FleetName | None] = None,
 ) -> DeparturesResponse:
     """Return predictions for the departure times of the next hours.
 
-    With `arrive_by`, the response names the latest departure that arrives in time with the given probability.
+    With `arrive_by`, the departure times are those before it, and the response names the latest departure that arrives
+    in time with the given probability. `pickup_at` is the earliest departure, the current time if omitted. A time to
+    arrive by that has passed, or that no departure reaches, is rejected with 422 and the reason.
     """
     for name, moment in (("pickup_at", pickup_at), ("arrive_by", arrive_by)):
         if moment is not None and (reason := out_of_calendar(moment)):
             raise InvalidFieldsError([FieldError(name, f"This {reason}.")])
-    model = model_reloader.require_model()
-    found = scoring.predict_departures(
-        model,
-        Trip(pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet),
-        every_minutes=every_minutes,
-        count=hours * 60 // every_minutes + 1,
-        probability=probability,
-    )
-    deadline = from_wall_clock(arrive_by) if arrive_by is not None and arrive_by.tzinfo is None else arrive_by
-    return DeparturesResponse(
-        departures=found,
-        probability=probability,
-        leave_by=scoring.latest_departure(found, deadline) if deadline else None,
-        arrive_by=deadline,
-        model_version=model.champion.version,
-    )
+    trip = Trip(pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet)
+    query = DepartureQuery(trip, arrive_by, hours=hours, every_minutes=every_minutes, probability=probability)
+    return compare_departures(model_reloader.require_model(), query)
 
 
 @post(
@@ -201,16 +197,17 @@ async def compare_departures(
     tags=["predictions"],
 )
 async def report_outcomes(
-    request: Request[Identity, Any, Any], body: RawBody, engine: NamedDependency[AsyncEngine]
+    request: Request[Identity, Any, Any], body: RawBody, outcome_recorder: NamedDependency[OutcomeRecorder]
 ) -> OutcomeResponse:
-    """Store actual durations by prediction id. A 2xx response means that they are committed; repeating is harmless.
+    """Store actual durations by prediction id. Those that the response counts are committed; repeating is harmless.
 
     Send one outcome, or `{"outcomes": [...]}` with up to 10,000. The first report of an outcome is kept. A later report
-    with another duration is listed as conflicting; as a single outcome it is rejected with 409.
+    with another duration is listed as conflicting; as a single outcome it is rejected with 409. Ids that were not
+    issued to this account are listed as unknown, and nothing is stored for them.
     """
     single = not _has_outcomes(body)
     reports = [decode(body, OutcomeReport)] if single else decode(body, OutcomeBatch).outcomes
-    response = await record_outcomes(engine, reports, account_id=request.user.account_id)
+    response = await outcome_recorder.record(reports, account_id=request.user.account_id)
     if single and response.conflicting:
         raise ConflictError("Another duration has been reported for this prediction before; the first one is kept.")
     return response
@@ -251,7 +248,7 @@ routes = [
     predict_trip,
     predict_batch,
     predict_matrix,
-    compare_departures,
+    list_departures,
     report_outcomes,
     get_model,
     list_models,

@@ -33,6 +33,8 @@ def _rows() -> Iterator[str]:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
     value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     return "unset" if value in (None, "") else f"`{value}`"
 

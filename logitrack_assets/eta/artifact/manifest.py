@@ -190,6 +190,14 @@ class Manifest(BaseModel):
         """The months of the training window, `YYYY-MM`, ascending."""
         return sorted({month.month for month in self.training})
 
+    @property
+    def default_fleet(self) -> str:
+        """The fleet of a trip that names none: the one with the most training trips."""
+        trips = dict.fromkeys(self.fleets, 0)
+        for month in self.training:
+            trips[month.fleet] = trips.get(month.fleet, 0) + month.trips
+        return max(trips, key=lambda fleet: trips[fleet])
+
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 digest of a file in hexadecimal."""

@@ -219,10 +219,12 @@ def test_openapi_describes_every_field_of_a_row(client: TestClient, user: User, 
 def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_user: Any):
     with isolated_home.worker() as client:
         user = new_user(client=client, home=isolated_home)
+        isolated_home.run("update service.accounts set vouched = true")
         for minute, real in enumerate((18.0, 26.0)):
             prediction_id = f"0190a2f4-5c3e-7b1d-8a2f-3c4d5e6f7a8{minute}"
             isolated_home.run(
-                "insert into service.predictions values (:id, now(), 1, 'v1', 'yellow', 1, 2, '2019-03-01 08:30', null,"
+                "insert into service.predictions"
+                " values (:id, '2019-03-01 13:29Z', 1, 'v1', 'yellow', 236, 161, '2019-03-01 08:30', null,"
                 " 20, 15, 25, 0.8, 100, false)",
                 id=prediction_id,
             )

@@ -61,7 +61,7 @@ def test_errors_are_problem_documents(operations: dict[tuple[str, str], dict[str
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/predict", "post", {"200", "400", "401", "413", "422", "500", "503"}),
+        ("/predict", "post", {"200", "400", "401", "413", "422", "429", "500", "503"}),
         ("/predict/departures", "get", {"200", "401", "422", "500", "503"}),
         ("/outcomes", "post", {"200", "400", "401", "409", "413", "422", "500", "503"}),
         ("/models", "get", {"200", "401", "500"}),
