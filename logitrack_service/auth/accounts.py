@@ -15,9 +15,10 @@ from logitrack_service.auth.passwords import Passwords, require_acceptable_passw
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.roles import Role
 from logitrack_service.auth.sessions import revoke_account
-from logitrack_service.auth.throttle import REGISTER_ADDRESS, count_attempt, network_of
+from logitrack_service.auth.throttle import REGISTER_ADDRESS, count_attempt
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import ConflictError, NotFoundError
+from logitrack_service.http.addresses import network_of
 
 _table = tables.accounts
 _COLUMNS = (_table.c.account_id, _table.c.username, _table.c.role, _table.c.password_hash, _table.c.created_at)
