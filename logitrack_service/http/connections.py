@@ -59,7 +59,7 @@ class ConnectionTable:
     """Admits connections, and closes those that keep this worker waiting.
 
     A connection waits while the next step is its client's: sending a request, or reading a response. When a limit is
-    reached, the connection that has waited longest makes room. Connections whose requests are being processed stay open.
+    reached, the connection that has waited longest makes room. A connection whose request is in progress stays open.
     """
 
     limits: ConnectionLimits

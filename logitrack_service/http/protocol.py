@@ -8,7 +8,6 @@ inference of the model.
 from __future__ import annotations
 
 import asyncio
-from enum import IntEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -21,15 +20,21 @@ from logitrack_service.observability import metrics
 
 MAX_BUFFERED_BYTES = 65_536  # a larger buffer is written immediately
 MAX_TARGET_BYTES = 16_384
-MAX_HEAD_BYTES = 32_768  # target and header fields; trailers of a chunked body count as header fields
-MAX_HEADERS = 100
+MAX_HEAD_BYTES = 32_768  # of an incomplete head, trailer or chunk header; a complete head may be a piece longer
+MAX_HEADERS = 100  # trailers of a chunked body included
+MAX_PIECE_BYTES = 16_384
 MAX_PIPELINED_REQUESTS = 16
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 60.0  # the largest body of 4 MB at 0.5 Mbit/s
 READ_RESPONSE_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 
-_HEADER_OVERHEAD_BYTES = len(": \r\n")
+# Stages of a connection: constants, because access to an enum's members would be measurable in every request.
+IDLE = 0  # no request has begun since the last response
+HEAD = 1
+BODY = 2
+PROCESSING = 3  # the request is complete
+
 _DETAILS = {
     HTTPStatus.BAD_REQUEST: "The request is not valid HTTP.",
     HTTPStatus.REQUEST_TIMEOUT: "The request was not complete in time.",
@@ -40,15 +45,6 @@ _DETAILS = {
     HTTPStatus.TOO_MANY_REQUESTS: f"More than {MAX_PIPELINED_REQUESTS} requests were sent without reading a response.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Too many connections are open: try again shortly.",
 }
-
-
-class _Stage(IntEnum):
-    """Progress of a connection's latest request."""
-
-    IDLE = 0  # no request has begun since the last response
-    HEAD = 1
-    BODY = 2
-    PROCESSING = 3  # the request is complete
 
 
 class RequestLimitError(Exception):
@@ -74,8 +70,8 @@ class CoalescingHttpProtocol(HttpToolsProtocol):
         """
         super().__init__(*args, **kwargs)
         self._table = connection_table(self.server_state, limits or ConnectionLimits(), self.loop)
-        self._stage = _Stage.IDLE
-        self._head_bytes = 0
+        self.url = b""
+        self._stage = IDLE
         self._unparsed_bytes = 0  # received since the parser last completed a head, a message or a piece of a body
         self._progressed = False
         self._violation = HTTPStatus.BAD_REQUEST
@@ -97,39 +93,34 @@ class CoalescingHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse received bytes, and refuse the request if it exceeds a limit."""
+        """Parse received bytes in pieces, so that a violated limit stops a head before it occupies memory or time."""
+        if len(data) > MAX_PIECE_BYTES and self._stage != BODY:
+            for start in range(0, len(data), MAX_PIECE_BYTES):
+                self.data_received(data[start : start + MAX_PIECE_BYTES])
+            return
         if self._closing:
             return
         stage, self._progressed = self._stage, False
         super().data_received(data)
-        if self._stage is not stage:
+        if self._progressed:
+            self._unparsed_bytes = 0
+        else:
+            self._unparsed_bytes += len(data)
+            if self._stage == IDLE:
+                self._stage = HEAD
+        if self._stage != stage:
             self._start_stage()
-        self._unparsed_bytes = 0 if self._progressed else self._unparsed_bytes + len(data)
-        if self._unparsed_bytes > MAX_HEAD_BYTES:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-
-    def on_message_begin(self) -> None:
-        """Start the head of a request."""
-        self._stage = _Stage.HEAD
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Add a piece of the target."""
-        super().on_url(url)
-        if len(self.url) > MAX_TARGET_BYTES:
-            self._stop_parsing(HTTPStatus.REQUEST_URI_TOO_LONG)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header field."""
-        self._head_bytes += len(name) + len(value) + _HEADER_OVERHEAD_BYTES
-        if len(self.headers) == MAX_HEADERS or self._head_bytes + len(self.url) > MAX_HEAD_BYTES:
-            self._stop_parsing(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        super().on_header(name, value)
+        if self._unparsed_bytes > MAX_HEAD_BYTES or (self.headers and len(self.headers) > MAX_HEADERS):
+            too_long = self._stage == HEAD and len(self.url) > MAX_TARGET_BYTES
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG if too_long else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Start processing a request."""
-        self._stage, self._progressed = _Stage.BODY, True
+        self._stage, self._progressed = BODY, True
+        if len(self.url) > MAX_TARGET_BYTES:
+            self._stop_parsing(HTTPStatus.REQUEST_URI_TOO_LONG)
+        if len(self.headers) > MAX_HEADERS:
+            self._stop_parsing(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if len(self.pipeline) == MAX_PIPELINED_REQUESTS:
             self._stop_parsing(HTTPStatus.TOO_MANY_REQUESTS)
         super().on_headers_complete()
@@ -142,14 +133,14 @@ class CoalescingHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Hand the end of the request to the application."""
         self._progressed = True
-        self._stage = _Stage.IDLE if self.cycle.response_complete else _Stage.PROCESSING
+        self._stage = IDLE if self.cycle.response_complete else PROCESSING
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless the body of this one is still being received."""
         super().on_response_complete()
-        if self._stage is _Stage.PROCESSING and not self.pipeline and self.cycle.response_complete:
-            self._stage = _Stage.IDLE
+        if self._stage == PROCESSING and not self.pipeline and self.cycle.response_complete:
+            self._stage = IDLE
         self._start_stage()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # of the base class, which calls this
@@ -170,7 +161,7 @@ class CoalescingHttpProtocol(HttpToolsProtocol):
         """Close the connection, whose deadline has passed."""
         if self.transport.is_closing() or self.flow.write_paused:
             self.transport.abort()
-        elif self._closing or self._stage is _Stage.IDLE:
+        elif self._closing or self._stage == IDLE:
             self._table.wait(self, LINGER_SECONDS)  # until the buffer is written
             self.transport.close()
         else:
@@ -185,12 +176,12 @@ class CoalescingHttpProtocol(HttpToolsProtocol):
         """Set the deadline of the current stage."""
         if self._closing:
             return
-        if self._stage is _Stage.PROCESSING:
+        if self._stage == PROCESSING:
             self._table.end_wait(self)
-        elif self._stage is _Stage.IDLE:
+        elif self._stage == IDLE:
             self._table.wait(self, self.timeout_keep_alive)
         else:
-            self._table.wait(self, HEAD_SECONDS if self._stage is _Stage.HEAD else BODY_SECONDS)
+            self._table.wait(self, HEAD_SECONDS if self._stage == HEAD else BODY_SECONDS)
 
     def _stop_parsing(self, violation: HTTPStatus) -> None:
         self._violation = violation

@@ -57,8 +57,8 @@ class ThreadedServer:
                 return
             more = message["more_body"]
         self.requests.append(scope["path"])
-        while scope["path"] == "/slow" and not self.released.is_set():
-            await asyncio.sleep(0.01)
+        if scope["path"] == "/slow":
+            await asyncio.to_thread(self.released.wait)
         if scope["path"] == "/long":
             await send({**RESPONSE_HEAD, "headers": []})
             for _ in range(1_000):
