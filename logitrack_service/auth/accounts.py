@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -65,7 +66,7 @@ class Accounts:
             ConflictError: The username is taken.
             RateLimitedError: Too many registrations from the address's network.
         """
-        require_acceptable_password(password, username=username)
+        await asyncio.to_thread(require_acceptable_password, password, username=username)
         async with self._engine.begin() as connection:
             await count_attempt(connection, REGISTER_ADDRESS, network_of(address))
         return await self._create(username, password, role="user", address=address)
@@ -77,7 +78,7 @@ class Accounts:
             InvalidFieldsError: The password violates the policy.
             ConflictError: The username is taken.
         """
-        require_acceptable_password(password, username=username)
+        await asyncio.to_thread(require_acceptable_password, password, username=username)
         return await self._create(username, password, role="admin", address=None)
 
     async def find(self, account_id: int) -> Account | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import REAL, BigInteger, Select, and_, cast, column, func, literal, select
+from sqlalchemy import REAL, BigInteger, Row, Select, and_, cast, column, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,7 +18,10 @@ from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import is_plausible_id
 from logitrack_service.predictions.schemas import OutcomeReport, OutcomeResponse
 
+Item = TypeVar("Item")
+
 MAX_REPORTED_ERRORS = 100
+MAX_STATEMENT_ROWS = 250
 
 
 async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport], *, account_id: int) -> OutcomeResponse:
@@ -25,9 +30,12 @@ async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport],
     Raises:
         InvalidFieldsError: an id is not a prediction id, or one id is reported twice with different durations.
     """
-    minutes = _minutes_by_id(reports)
+    minutes = _minutes_by_id(reports) if len(reports) == 1 else await asyncio.to_thread(_minutes_by_id, reports)
+    rows: list[Row[Any]] = []
     async with engine.begin() as connection:
-        rows = (await connection.execute(_record_statement(minutes, account_id))).all()
+        # The driver converts parameters and rows on the event loop: in parts, other requests run in between.
+        for part in batched(minutes.items(), MAX_STATEMENT_ROWS):
+            rows += (await connection.execute(_record_statement(dict(part), account_id))).all()
     recorded = sum(row.is_new for row in rows)
     conflicting = [row.prediction_id for row in rows if row.conflicts and not row.is_new]
     response = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting)
@@ -35,6 +43,13 @@ async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport],
     metrics.outcomes.labels("already_known").inc(response.already_known)
     metrics.outcomes.labels("conflicting").inc(len(conflicting))
     return response
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of at most `size`, like `itertools.batched` of Python 3.12."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
 
 
 def _record_statement(minutes: Mapping[str, float], account_id: int) -> Select[Any]:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,39 +21,52 @@ TICK_SECONDS = 0.001
 RESPONSE_HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 
 
-@dataclass
 class StallWatch:
-    """Measures how long the event loop does not run: the longest gap between two ticks of a task."""
+    """ASGI middleware that measures the longest time for which the event loop did not run, by a ticking task."""
 
-    longest_seconds: float = 0.0
+    def __init__(self, app: Any) -> None:
+        self.longest_seconds = 0.0
+        self._app = app
 
-    async def tick(self) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Call the application; tick during its lifespan."""
+        ticking = asyncio.create_task(self._tick()) if scope["type"] == "lifespan" else None
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if ticking is not None:
+                ticking.cancel()
+
+    async def _tick(self) -> None:
         while True:
             began = time.perf_counter()
             await asyncio.sleep(TICK_SECONDS)
             self.longest_seconds = max(self.longest_seconds, time.perf_counter() - began - TICK_SECONDS)
 
 
-@dataclass
-class ThreadedServer:
-    """A running server; `requests` are the paths whose requests were read completely."""
+class RecordingApp:
+    """ASGI application that reads the body and responds "ok"; to /slow once `released` is set, and to /long with 64 MB.
 
-    port: int = 0
-    requests: list[str] = field(default_factory=list)
-    disconnects: int = 0
-    stalls: StallWatch = field(default_factory=StallWatch)
-    released: threading.Event = field(default_factory=threading.Event)
+    Attributes:
+        requests: paths of the requests that were read completely.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.released = threading.Event()
 
     async def __call__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        """Respond "ok" after reading the body; to /slow once `released` is set, and to /long with 64 MB."""
+        """Handle one request."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
             return
         more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                self.disconnects += 1
                 return
             more = message["more_body"]
         self.requests.append(scope["path"])
@@ -68,13 +81,14 @@ class ThreadedServer:
         await send(RESPONSE_HEAD)
         await send({"type": "http.response.body", "body": b"ok"})
 
-    async def _live(self, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        await receive()
-        ticking = asyncio.create_task(self.stalls.tick())
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        ticking.cancel()
-        await send({"type": "lifespan.shutdown.complete"})
+
+@dataclass
+class ThreadedServer:
+    """A running server and the application behind it."""
+
+    port: int
+    app: RecordingApp
+    stalls: StallWatch
 
     def connect(self, address: str = "127.0.0.1") -> socket.socket:
         """Return a connection from a loopback address."""
@@ -106,30 +120,42 @@ def read_all(client: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(limits: ConnectionLimits | None = None, *, keep_alive_seconds: int = 5) -> Iterator[ThreadedServer]:
-    """Run a server until the block ends."""
-    server = ThreadedServer()
+def serving_app(
+    app: Any, limits: ConnectionLimits | None = None, *, keep_alive_seconds: int = 5
+) -> Iterator[tuple[int, StallWatch]]:
+    """Run an ASGI application until the block ends; yield its port and the watch of its event loop."""
+    stalls = StallWatch(app)
     protocol = partial(CoalescingHttpProtocol, limits=limits)
     listening = socket.create_server(("127.0.0.1", 0), backlog=2_048)
-    server.port = listening.getsockname()[1]
     config = uvicorn.Config(
-        server,
+        stalls,
         http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         log_config=None,
+        access_log=False,
         timeout_keep_alive=keep_alive_seconds,
         timeout_graceful_shutdown=1,
     )
-    uvicorn_server = uvicorn.Server(config)
-    thread = threading.Thread(target=uvicorn_server.run, args=([listening],))
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:
-        while not uvicorn_server.started:
+        while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        yield server
+        yield listening.getsockname()[1], stalls
     finally:
-        server.released.set()
-        uvicorn_server.should_exit = True
+        server.should_exit = True
         thread.join(10)
         listening.close()
+
+
+@contextlib.contextmanager
+def serving(limits: ConnectionLimits | None = None, *, keep_alive_seconds: int = 5) -> Iterator[ThreadedServer]:
+    """Run a server with a `RecordingApp` until the block ends."""
+    app = RecordingApp()
+    with serving_app(app, limits, keep_alive_seconds=keep_alive_seconds) as (port, stalls):
+        try:
+            yield ThreadedServer(port, app, stalls)
+        finally:
+            app.released.set()

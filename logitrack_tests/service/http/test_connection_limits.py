@@ -110,10 +110,10 @@ def test_pipelined_requests_are_bounded(server: ThreadedServer):
         received = b""
         while received.count(b"HTTP/1.1 200") < 10:
             received += client.recv(65_536)
-    server.requests.clear()
+    server.app.requests.clear()
     with contextlib.suppress(ConnectionError):
         server.exchange((START + b"\r\n") * 10_000)
-    assert len(server.requests) <= protocol.MAX_PIPELINED_REQUESTS + 1
+    assert len(server.app.requests) <= protocol.MAX_PIPELINED_REQUESTS + 1
     assert server.is_answering()
 
 
@@ -166,11 +166,11 @@ def test_connections_with_a_request_in_progress_are_never_closed():
         working = [stack.enter_context(server.connect("127.0.0.2")) for _ in range(5)]
         for client in working:
             client.sendall(slow)
-        eventually(lambda: server.requests.count("/slow") == 5)
+        eventually(lambda: server.app.requests.count("/slow") == 5)
         refused = server.exchange(b"", address="127.0.0.2")
         assert status_of_response(refused) == 503
         assert server.is_answering("127.0.0.1"), "another address is not affected"
-        server.released.set()
+        server.app.released.set()
         assert [status_of_response(read_all(client)) for client in working] == [200] * 5
         assert server.is_answering("127.0.0.2")
 
@@ -222,7 +222,7 @@ def test_trickled_bytes_do_not_extend_a_deadline(start: bytes, trickled: bytes):
         assert time.monotonic() - began < 3
         client.settimeout(5)
         assert status_of_response(read_all(client)) == 408
-        assert server.requests == []
+        assert server.app.requests == []
         assert server.is_answering()
 
 
@@ -245,7 +245,7 @@ def test_request_in_progress_has_no_deadline_of_the_protocol():
     with serving() as server, server.connect() as client:
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         time.sleep(2)
-        server.released.set()
+        server.app.released.set()
         assert status_of_response(read_all(client)) == 200
 
 
@@ -263,5 +263,5 @@ def test_client_that_does_not_read_its_response_is_disconnected():
                 if found.raddr and found.raddr.port == port and found.status == "ESTABLISHED"
             ]
 
-        eventually(lambda: server.requests == ["/long"])
+        eventually(lambda: server.app.requests == ["/long"])
         eventually(lambda: not held())
