@@ -21,6 +21,7 @@ from logitrack_service.http.decoding import StrictRequest
 from logitrack_service.http.middleware import RequestContextMiddleware
 from logitrack_service.http.openapi import MsgspecSchemaPlugin, OperationPlugin, openapi_config
 from logitrack_service.http.problems import problem_response
+from logitrack_service.http.query_parameters import reject_unknown_parameters
 from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.memory import frozen_heap
 from logitrack_service.observability.routes import operations_routes
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
         dependencies=components.providers(),
         lifespan=[lifespan],
         middleware=[DefineMiddleware(BearerAuthentication, authenticator=components.authenticator)],
+        before_request=reject_unknown_parameters,
         exception_handlers={Exception: problem_response},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY_BYTES,

@@ -51,6 +51,7 @@ from logitrack_service.errors import (
     TooLargeError,
 )
 from logitrack_service.http.problems import PROBLEM_JSON, Problem, status_of
+from logitrack_service.http.query_parameters import QUERY_PARAMETERS
 
 TITLE = "logitrack"
 JSON = "application/json"
@@ -117,7 +118,9 @@ class OperationPlugin(ReceiveRoutePlugin):
         """Add the security requirement, the common errors and the documented body to the handlers of a route."""
         if not isinstance(route, HTTPRoute):
             return
-        for handler, _ in route.route_handler_map.values():
+        for handler, parameters in route.route_handler_map.values():
+            if handler.resolve_include_in_schema():
+                handler.opt[QUERY_PARAMETERS] = sorted(found.field_alias for found in parameters.expected_query_params)
             handler.security = ANONYMOUS if handler.opt.get("exclude_from_auth") else AUTHENTICATED
             handler.responses = {**_common_responses(handler), **(handler.responses or {})}
             handler.operation_class = _operation_class(handler)
@@ -182,13 +185,13 @@ def _operation_class(handler: HTTPRouteHandler) -> type[Operation]:
 
 def _common_responses(handler: HTTPRouteHandler) -> dict[int, ResponseSpec]:
     """Return the errors that follow from the declaration of a handler: of authentication, guards and body."""
-    errors: list[type[ServiceError]] = []
+    errors: list[type[ServiceError]] = [InvalidFieldsError]  # every operation rejects unknown query parameters
     if handler.resolve_guards():
         errors += [AuthenticationError, PermissionDeniedError]
     elif not handler.opt.get("exclude_from_auth"):
         errors.append(AuthenticationError)
     if handler.parsed_data_field or handler.opt.get("request_bodies"):
-        errors += [InvalidRequestError, TooLargeError, InvalidFieldsError]
+        errors += [InvalidRequestError, TooLargeError]
     server_error = ResponseSpec(
         Problem, description="An internal error occurred.", media_type=PROBLEM_JSON, generate_examples=False
     )

@@ -99,7 +99,8 @@ class ModelReloader:
             self._seen, self.last_error = state, None
         except Exception as error:  # the previous model stays loaded, whatever the cause
             self._seen, self._retry_at = state, time.monotonic() + RETRY_SECONDS
-            self.last_error = f"The champion cannot be loaded: {error}"
+            # Without the message of the error, which contains paths: clients read this without a login.
+            self.last_error = f"The champion cannot be loaded ({type(error).__name__}): the log has the reason."
             metrics.model_reload_failures.inc()
             log.error("model_not_loaded", reason=str(error), loaded_version=self.version())
 

@@ -64,10 +64,10 @@ def test_errors_are_problem_documents(operations: dict[tuple[str, str], dict[str
         ("/predict", "post", {"200", "400", "401", "413", "422", "500", "503"}),
         ("/predict/departures", "get", {"200", "401", "422", "500", "503"}),
         ("/outcomes", "post", {"200", "400", "401", "409", "413", "422", "500", "503"}),
-        ("/models", "get", {"200", "401", "500"}),
-        ("/metrics", "get", {"200", "401", "403", "500"}),
-        ("/health/live", "get", {"200", "500"}),
-        ("/health/ready", "get", {"200", "500", "503"}),
+        ("/models", "get", {"200", "401", "422", "500"}),
+        ("/metrics", "get", {"200", "401", "403", "422", "500"}),
+        ("/health/live", "get", {"200", "422", "500"}),
+        ("/health/ready", "get", {"200", "422", "500", "503"}),
     ],
 )
 def test_operation_lists_the_errors_that_it_returns(
