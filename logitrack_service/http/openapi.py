@@ -1,10 +1,10 @@
 """OpenAPI document of the API, and the facts about an operation that Litestar cannot derive by itself.
 
 Handlers state what is particular to them: docstring, summary, tags, `responses=problem_responses(...)`,
-`request_example=`, `request_bodies=` where they decode the body themselves, and `alternative_media_types=` where the
-response depends on the header `Accept`. This module adds what follows from a
-handler's declaration: its security requirement, the errors of authentication and validation, and the constraints of
-msgspec types.
+`request_example=`, `response_links=` to operations that continue with the response, `request_bodies=` where they decode
+the body themselves, and `alternative_media_types=` where the response depends on the header `Accept`. This module adds
+what follows from a handler's declaration: its security requirement, the errors of authentication and validation, and
+the constraints of msgspec types.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     License,
+    Link,
     OAuthFlow,
     OAuthFlows,
     OpenAPIMediaType,
@@ -111,6 +112,28 @@ def problem_responses(*errors: type[ServiceError]) -> dict[int, ResponseSpec]:
     }
 
 
+def body_link(operation: str, description: str, **fields: str) -> dict[str, Link | Reference]:
+    """Return the `response_links=` argument for an operation whose body continues with a response.
+
+    Args:
+        operation: id of the operation.
+        description: what the operation does with the response.
+        fields: runtime expression of each field of the body (OpenAPI 3.1, 4.8.20.4).
+    """
+    return {operation: Link(operation_id=operation, request_body=fields, description=description)}
+
+
+def parameter_link(operation: str, description: str, **parameters: str) -> dict[str, Link | Reference]:
+    """Return the `response_links=` argument for an operation whose parameters continue with a response.
+
+    Args:
+        operation: id of the operation.
+        description: what the operation does with the response.
+        parameters: runtime expression of each parameter (OpenAPI 3.1, 4.8.20.4).
+    """
+    return {operation: Link(operation_id=operation, parameters=parameters, description=description)}
+
+
 class OperationPlugin(ReceiveRoutePlugin):
     """Completes the declaration of every handler when its route is registered."""
 
@@ -155,11 +178,14 @@ class ApiOperation(Operation):
     documented_body: ClassVar[RequestBody | None] = None
     request_example: ClassVar[Any] = None
     alternative_media_types: ClassVar[Sequence[str]] = ()
+    response_links: ClassVar[Mapping[str, Link | Reference] | None] = None
 
     def __post_init__(self) -> None:
         """Replace Litestar's description of its validation error, and describe the bodies."""
         responses = self.responses or {}
-        success = responses.get("200")
+        success = responses.get("200") or responses.get("201")
+        if isinstance(success, OpenAPIResponse) and self.response_links is not None:
+            success.links = dict(self.response_links)
         if isinstance(success, OpenAPIResponse) and success.content is not None:
             for media_type in self.alternative_media_types:
                 success.content[media_type] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
@@ -179,6 +205,7 @@ def _operation_class(handler: HTTPRouteHandler) -> type[Operation]:
         "documented_body": _documented_body(handler.opt.get("request_bodies")),
         "request_example": handler.opt.get("request_example"),
         "alternative_media_types": handler.opt.get("alternative_media_types", ()),
+        "response_links": handler.opt.get("response_links"),
     }
     return type(ApiOperation.__name__, (ApiOperation,), members)
 

@@ -19,7 +19,7 @@ from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import ConflictError, FieldError, InvalidFieldsError, UnavailableError
 from logitrack_service.http.decoding import MAX_LISTED_BYTES, decode, process_body, require_max_count
-from logitrack_service.http.openapi import JSON, problem_responses
+from logitrack_service.http.openapi import JSON, body_link, problem_responses
 from logitrack_service.predictions import scoring
 from logitrack_service.predictions.batching import DynamicBatcher
 from logitrack_service.predictions.model_reloader import ModelReloader
@@ -73,6 +73,12 @@ DropoffZoneParameter = Annotated[
     status_code=200,
     request_max_body_size=MAX_SMALL_BODY_BYTES,
     request_example={**MIDTOWN_TO_JFK, "level": DEFAULT_LEVEL},
+    response_links=body_link(
+        "reportOutcomes",
+        "Report the actual duration of the predicted trip.",
+        prediction_id="$response.body#/prediction_id",
+        duration_minutes="$response.body#/estimated_duration_minutes",
+    ),
     responses=problem_responses(UnavailableError),
     summary="Predict the duration of a trip",
     tags=["predictions"],
