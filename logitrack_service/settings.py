@@ -20,6 +20,12 @@ class ServiceSettings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Addresses of proxies whose `X-Forwarded-For` is trusted, separated by commas."
     )
+    max_connections: int = Field(1_000, ge=10, description="Open connections of one worker process.")
+    max_connections_per_address: int = Field(
+        100,
+        ge=1,
+        description="Open connections of one worker process from one address; trusted proxies are exempt.",
+    )
     secret_keys_previous: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="Keys from before a rotation, separated by commas: their tokens stay valid until they expire.",

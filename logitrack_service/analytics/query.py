@@ -9,7 +9,6 @@ session state outlives it.
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
+from logitrack_service.analytics.result_values import json_value, register_loaders, value_size
 from logitrack_service.errors import (
     InvalidRequestError,
     TimeLimitExceededError,
@@ -30,11 +30,14 @@ QUEUE_SECONDS = 2.0  # a query waits this long for one of the above
 GRACE_SECONDS = 3.0  # for PostgreSQL to enforce the statement's limit before this process does
 RETRY_SECONDS = 5
 WORK_MEMORY = "32MB"
+MAX_PARAMETERS = 1_000
 
 # psycopg's `%(name)s` and `:name` are equivalent; strings, quoted names, comments and casts are left as they are. This
 # is no security boundary: values are bound by PostgreSQL.
 _PLACEHOLDER = re.compile(
-    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<tag>\$\w*\$).*?(?P=tag) | ::
+    # What is not terminated ends at the end of the text: searching its end again from every start would take seconds.
+    r"""'(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) | --[^\n]* | /\*.*?(?:\*/|\Z)
+        | (?P<tag>\$(?:[^\W\d]\w*)?\$).*?(?:(?P=tag)|\Z) | ::
         | :(?P<plain>[A-Za-z_]\w*) | %\((?P<named>[A-Za-z_]\w*)\)s""",
     re.VERBOSE | re.DOTALL,
 )
@@ -46,7 +49,11 @@ class QueryRequest(msgspec.Struct, forbid_unknown_fields=True):
     """One SELECT over the views in `analytics`, with values to bind: `$1` for a list, `:name` for an object."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
-    parameters: dict[str, Value] | list[Value] | None = None
+    parameters: (
+        Annotated[dict[str, Value], msgspec.Meta(max_length=MAX_PARAMETERS)]
+        | Annotated[list[Value], msgspec.Meta(max_length=MAX_PARAMETERS)]
+        | None
+    ) = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=100_000, description="Rows to return at most.")] = 1_000
     explain: Annotated[bool, msgspec.Meta(description="Return the plan instead of rows.")] = False
 
@@ -111,10 +118,10 @@ class AnalystQueries:
                 if len(rows) == max_rows and not query.explain:
                     truncated = True
                     break
-                size += sum(len(str(value)) for value in row)
+                size += sum(map(value_size, row))
                 if size > self._settings.query_bytes:
                     raise TooLargeError(f"The result is larger than {self._settings.query_bytes:,} bytes: select less.")
-                rows.append([_json_value(value) for value in row])
+                rows.append([json_value(value) for value in row])
             columns = [column.name for column in cursor.description or []]
         milliseconds = round((asyncio.get_running_loop().time() - started) * 1000, 1)
         return QueryResponse(columns, rows, len(rows), truncated, milliseconds)
@@ -131,7 +138,7 @@ class AnalystQueries:
         )
 
     async def _connect(self) -> AsyncConnection:
-        return await AsyncConnection.connect(
+        connection = await AsyncConnection.connect(
             self._dsn,
             autocommit=True,
             connect_timeout=3,
@@ -142,6 +149,8 @@ class AnalystQueries:
                 f" -c idle_in_transaction_session_timeout=10s -c lock_timeout=2s"
             ),
         )
+        register_loaders(connection)
+        return connection
 
 
 def bind_parameters(sql: str, parameters: dict[str, Value] | list[Value] | None) -> tuple[str, list[Value]]:
@@ -174,18 +183,11 @@ def bind_parameters(sql: str, parameters: dict[str, Value] | list[Value] | None)
 
 def _is_connection_failure(error: psycopg.Error) -> bool:
     """Return whether the connection failed or the server is shutting down, as opposed to a refused query."""
+    if isinstance(error, psycopg.errors.ProtocolViolation):
+        return False  # class 08, but its cause is the query: a `$n` without a value
     return isinstance(error, psycopg.OperationalError) and (
         error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
     )
-
-
-def _json_value(value: Any) -> Any:
-    """Return a value that JSON can represent; NaN and infinities become null, other types text."""
-    if value is None or isinstance(value, (bool, int, str, list, dict)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value)
 
 
 def _error_message(error: psycopg.Error) -> str:

@@ -36,7 +36,7 @@ from logitrack_service.errors import (
     TimeLimitExceededError,
     UnavailableError,
 )
-from logitrack_service.http.openapi import problem_responses
+from logitrack_service.http.openapi import parameter_link, problem_responses
 
 MAX_QUERY_BODY_BYTES = 200_000
 
@@ -94,7 +94,12 @@ async def weekday_hour(
     return await _respond(request, reports, statements.select_weekday_hour(filters), WeekdayHourReport, format)
 
 
-@get("/busiest-zones", summary="Zones by number of trips", **_REPORT)
+@get(
+    "/busiest-zones",
+    summary="Zones by number of trips",
+    response_links=parameter_link("busiestZones", "Get the next page.", after="$response.body#/next"),
+    **_REPORT,
+)
 async def busiest_zones(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
@@ -109,7 +114,12 @@ async def busiest_zones(
     return await _respond(request, reports, statement, ZoneReport, format)
 
 
-@get("/zone-pairs", summary="Durations and their spread between zones", **_REPORT)
+@get(
+    "/zone-pairs",
+    summary="Durations and their spread between zones",
+    response_links=parameter_link("zonePairs", "Get the next page.", after="$response.body#/next"),
+    **_REPORT,
+)
 async def zone_pairs(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,9 +16,10 @@ from logitrack_service.auth.passwords import Passwords, require_acceptable_passw
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.roles import Role
 from logitrack_service.auth.sessions import revoke_account
-from logitrack_service.auth.throttle import REGISTER_ADDRESS, count_attempt, network_of
+from logitrack_service.auth.throttle import REGISTER_ADDRESS, count_attempt
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import ConflictError, NotFoundError
+from logitrack_service.http.addresses import network_of
 
 _table = tables.accounts
 _COLUMNS = (_table.c.account_id, _table.c.username, _table.c.role, _table.c.password_hash, _table.c.created_at)
@@ -64,7 +66,7 @@ class Accounts:
             ConflictError: The username is taken.
             RateLimitedError: Too many registrations from the address's network.
         """
-        require_acceptable_password(password, username=username)
+        await asyncio.to_thread(require_acceptable_password, password, username=username)
         async with self._engine.begin() as connection:
             await count_attempt(connection, REGISTER_ADDRESS, network_of(address))
         return await self._create(username, password, role="user", address=address)
@@ -76,7 +78,7 @@ class Accounts:
             InvalidFieldsError: The password violates the policy.
             ConflictError: The username is taken.
         """
-        require_acceptable_password(password, username=username)
+        await asyncio.to_thread(require_acceptable_password, password, username=username)
         return await self._create(username, password, role="admin", address=None)
 
     async def find(self, account_id: int) -> Account | None:

@@ -20,9 +20,10 @@ from logitrack_service.auth.sessions import (
     revoke_account,
     revoke_session,
 )
-from logitrack_service.auth.throttle import LOGIN_ACCOUNT, LOGIN_ADDRESS, count_attempt, network_of, refund, reset
+from logitrack_service.auth.throttle import LOGIN_ACCOUNT, LOGIN_ADDRESS, count_attempt, refund, reset
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import AuthenticationError
+from logitrack_service.http.addresses import network_of
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -30,7 +32,7 @@ class PasswordChanger:
             PermissionDeniedError: The current password is wrong.
             RateLimitedError: Too many attempts on the account.
         """
-        require_acceptable_password(new, username=identity.username, field="new_password")
+        await asyncio.to_thread(require_acceptable_password, new, username=identity.username, field="new_password")
         subject = identity.username.lower()
         async with self._engine.begin() as connection:
             await count_attempt(connection, LOGIN_ACCOUNT, subject)

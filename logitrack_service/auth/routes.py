@@ -27,12 +27,18 @@ from logitrack_service.errors import (
 )
 from logitrack_service.http.decoding import decode_form
 from logitrack_service.http.middleware import client_address
-from logitrack_service.http.openapi import problem_responses
+from logitrack_service.http.openapi import body_link, problem_responses
 
 FORM = "application/x-www-form-urlencoded"
 MAX_BODY_BYTES = 16_384  # of a login, a registration or a change of an account
 
 EXAMPLE_USERNAME, EXAMPLE_PASSWORD = "dispatcher-1", "seven yellow cabs in the rain"
+
+_RENEWAL = body_link(
+    "refresh",
+    "Renew the login before its access token expires.",
+    refresh_token="$response.body#/refresh_token",  # noqa: S106  # a runtime expression
+)
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"  # PostgreSQL's text cannot hold NUL
 Username = Annotated[
@@ -102,6 +108,12 @@ class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
     exclude_from_auth=True,
     request_max_body_size=MAX_BODY_BYTES,
     request_example={"username": EXAMPLE_USERNAME, "password": EXAMPLE_PASSWORD},
+    response_links=body_link(
+        "token",
+        "Log in with the new account.",
+        username="$response.body#/username",
+        password="$request.body#/password",  # noqa: S106  # a runtime expression
+    ),
     responses=problem_responses(ConflictError, RateLimitedError, UnavailableError),
     summary="Create an account",
     tags=["identity"],
@@ -124,6 +136,7 @@ async def register(
     status_code=200,
     request_max_body_size=MAX_BODY_BYTES,
     request_bodies={FORM: (PasswordForm,)},
+    response_links=_RENEWAL,
     responses=problem_responses(AuthenticationError, RateLimitedError, UnavailableError),
     summary="Log in",
     tags=["identity"],
@@ -148,6 +161,7 @@ async def token(
     exclude_from_auth=True,
     status_code=200,
     request_max_body_size=MAX_BODY_BYTES,
+    response_links=_RENEWAL,
     responses=problem_responses(AuthenticationError, UnavailableError),
     summary="Renew a login",
     tags=["identity"],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, and_, case, cast, delete, extract, func, or_, select, update
@@ -69,19 +68,6 @@ async def refund(connection: AsyncConnection, limit: Limit, subject: str) -> Non
         .where(_matches(limit, subject))
         .values(attempts=func.greatest(throttle.c.attempts - 1, 0), blocked_until=func.now())
     )
-
-
-def network_of(address: str) -> str:
-    """Return the network to throttle an address by: an IPv6 customer owns a /64, hence 2^64 addresses."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64] or "unknown"
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
-        return str(ip_network((parsed, 64), strict=False))
-    return address
 
 
 def _count_statement(limit: Limit, subject: str) -> ReturningInsert[Any]:

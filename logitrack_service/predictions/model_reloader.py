@@ -114,7 +114,8 @@ class ModelReloader:
 
     def _note_failure(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + RETRY_SECONDS
-        self.last_error = f"The champion cannot be loaded: {error}"
+        # Without the message of the error, which contains paths: clients read this without a login.
+        self.last_error = f"The champion cannot be loaded ({type(error).__name__}): the log has the reason."
         metrics.model_reload_failures.inc()
         log.error("model_not_loaded", reason=str(error), loaded_version=self.version())
 

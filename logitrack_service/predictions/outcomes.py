@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import REAL, BigInteger, Select, and_, cast, column, func, literal, select
+from sqlalchemy import REAL, BigInteger, Row, Select, and_, cast, column, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,8 +19,10 @@ from logitrack_service.predictions.identifiers import PredictionIds, is_plausibl
 from logitrack_service.predictions.quotas import PredictionQuotas, add_outcomes
 from logitrack_service.predictions.schemas import OutcomeReport, OutcomeResponse
 
+Item = TypeVar("Item")
+
 MAX_REPORTED_ERRORS = 100
-MIN_THREAD_ROWS = 200  # larger batches are read in a thread: they would block the event loop for milliseconds
+MAX_STATEMENT_ROWS = 250
 
 
 class OutcomeRecorder:
@@ -34,7 +37,7 @@ class OutcomeRecorder:
         Raises:
             InvalidFieldsError: An id is not a prediction id, or one id is reported twice with different durations.
         """
-        if len(reports) > MIN_THREAD_ROWS:
+        if len(reports) > 1:
             minutes, unverified = await asyncio.to_thread(self._read, reports, account_id)
         else:
             minutes, unverified = self._read(reports, account_id)
@@ -43,7 +46,10 @@ class OutcomeRecorder:
             unknown = [prediction_id for prediction_id in unverified if prediction_id not in logged]
             for prediction_id in unknown:
                 del minutes[prediction_id]
-            rows = (await connection.execute(_record_statement(minutes, account_id))).all()
+            rows: list[Row[Any]] = []
+            # The driver converts parameters and rows on the event loop: in parts, other requests run in between.
+            for part in batched(minutes.items(), MAX_STATEMENT_ROWS):
+                rows += (await connection.execute(_record_statement(dict(part), account_id))).all()
             recorded = sum(row.is_new for row in rows)
             if recorded:
                 await add_outcomes(connection, account_id, recorded)
@@ -76,6 +82,13 @@ async def _logged_ids(connection: AsyncConnection, prediction_ids: Sequence[str]
         table.c.account_id == account_id,
     )
     return set((await connection.execute(known)).scalars())
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of at most `size`, like `itertools.batched` of Python 3.12."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
 
 
 def _record_statement(minutes: Mapping[str, float], account_id: int) -> Select[Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, get, post
+from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import FromQuery, JSONBody, QueryParameter, RawBody
@@ -16,15 +16,15 @@ from logitrack_assets.eta.artifact import DEFAULT_LEVEL
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import ConflictError, FieldError, InvalidFieldsError, RateLimitedError, UnavailableError
-from logitrack_service.http.decoding import decode
-from logitrack_service.http.openapi import JSON, problem_responses
+from logitrack_service.http.decoding import MAX_LISTED_BYTES, decode, process_body, require_max_count
+from logitrack_service.http.openapi import JSON, body_link, problem_responses
 from logitrack_service.predictions import scoring
 from logitrack_service.predictions.batching import DynamicBatcher
 from logitrack_service.predictions.departures import DepartureQuery, compare_departures
 from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.outcomes import OutcomeRecorder
-from logitrack_service.predictions.prediction_log import PredictionLog
+from logitrack_service.predictions.prediction_log import LoggedPredictions, PredictionLog
 from logitrack_service.predictions.quotas import PredictionQuotas
 from logitrack_service.predictions.schemas import (
     MAX_BATCH_TRIPS,
@@ -44,12 +44,16 @@ from logitrack_service.predictions.schemas import (
     PredictionResponse,
     RawBatchRequest,
     Trip,
+    encode_batch,
     out_of_calendar,
 )
 
 NDJSON = "application/x-ndjson"
 MAX_SMALL_BODY_BYTES = 16_384
 MAX_LARGE_BODY_BYTES = 4_000_000  # 10,000 trips of 400 bytes
+MAX_BATCH_VALUES = 6 * MAX_BATCH_TRIPS  # the five fields of a trip, and some more in invalid rows
+MAX_BATCH_LINES = 2 * MAX_BATCH_TRIPS  # of NDJSON; empty lines are skipped
+MAX_OUTCOME_VALUES = 3 * MAX_BATCH_TRIPS
 MIN_THREAD_ROWS = 200  # larger batches run in a thread: they would block the event loop for milliseconds
 
 MIDTOWN_TO_JFK = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:00"}
@@ -70,6 +74,12 @@ DropoffZoneParameter = Annotated[
     status_code=200,
     request_max_body_size=MAX_SMALL_BODY_BYTES,
     request_example={**MIDTOWN_TO_JFK, "level": DEFAULT_LEVEL},
+    response_links=body_link(
+        "reportOutcomes",
+        "Report the actual duration of the predicted trip.",
+        prediction_id="$response.body#/prediction_id",
+        duration_minutes="$response.body#/estimated_duration_minutes",
+    ),
     responses=problem_responses(RateLimitedError, UnavailableError),
     summary="Predict the duration of a trip",
     tags=["predictions"],
@@ -98,33 +108,37 @@ async def predict_batch(
     prediction_log: NamedDependency[PredictionLog],
     prediction_ids: NamedDependency[PredictionIds],
     quotas: NamedDependency[PredictionQuotas],
-) -> BatchResponse:
+) -> Response[BatchResponse]:
     """Return one result for each trip, in the same order; an invalid trip gets an error of its own.
 
     Send JSON `{"trips": [...]}`, or NDJSON (`application/x-ndjson`) with one trip per line.
     """
     model = model_reloader.require_model()
-    rows, level = _read_batch(request.content_type[0], body)
+    content_type = request.content_type[0]
+    rows, level = await process_body(body, lambda: _read_batch(content_type, body))
     account_id = request.user.account_id
     quotas.admit(account_id, len(rows))
 
-    def predict() -> tuple[BatchResponse, Any]:
-        return scoring.predict_batch_rows(
+    def predict() -> tuple[bytes, int, LoggedPredictions | None]:
+        response, logged = scoring.predict_batch_rows(
             model, rows, level=level, account_id=account_id, prediction_ids=prediction_ids
         )
+        return encode_batch(response), response.failed, logged
 
-    response, logged = await asyncio.to_thread(predict) if len(rows) > MIN_THREAD_ROWS else predict()
-    quotas.release(account_id, response.failed)
+    encoded, failed, logged = await asyncio.to_thread(predict) if len(rows) > MIN_THREAD_ROWS else predict()
+    quotas.release(account_id, failed)
     if logged is not None:
         prediction_log.add(logged)
-    return response
+    return Response(encoded, media_type=MediaType.JSON)  # type: ignore[arg-type]  # Litestar sends bytes as they are
 
 
 def _read_batch(content_type: str, body: bytes) -> tuple[list[Any], float]:
     """Return the undecoded rows of a batch and its interval level."""
     if content_type != NDJSON:
+        require_max_count(body, b",", MAX_BATCH_VALUES)
         batch = decode(body, RawBatchRequest)
         return batch.trips, batch.level
+    require_max_count(body, b"\n", MAX_BATCH_LINES)
     rows = [line for line in body.split(b"\n") if line.strip()]
     if not 1 <= len(rows) <= MAX_BATCH_TRIPS:
         raise InvalidFieldsError([], f"A batch contains 1 to {MAX_BATCH_TRIPS:,} trips; this one has {len(rows):,}.")
@@ -205,12 +219,19 @@ async def report_outcomes(
     with another duration is listed as conflicting; as a single outcome it is rejected with 409. Ids that were not
     issued to this account are listed as unknown, and nothing is stored for them.
     """
-    single = not _has_outcomes(body)
-    reports = [decode(body, OutcomeReport)] if single else decode(body, OutcomeBatch).outcomes
+    reports, single = await process_body(body, lambda: _read_outcomes(body))
     response = await outcome_recorder.record(reports, account_id=request.user.account_id)
     if single and response.conflicting:
         raise ConflictError("Another duration has been reported for this prediction before; the first one is kept.")
     return response
+
+
+def _read_outcomes(body: bytes) -> tuple[list[OutcomeReport], bool]:
+    """Return the outcomes of a body, and whether it is a single one."""
+    if len(body) <= MAX_LISTED_BYTES and not _has_outcomes(body):
+        return [decode(body, OutcomeReport)], True
+    require_max_count(body, b",", MAX_OUTCOME_VALUES)
+    return decode(body, OutcomeBatch).outcomes, False
 
 
 def _has_outcomes(body: bytes) -> bool:

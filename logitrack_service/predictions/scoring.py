@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 FLEET_CODES: dict[str, int] = {name: code for code, name in enumerate(FLEETS)}
 _NAN = float("nan")
+MAX_LISTED_ROWS = 100  # listing every invalid field of 10,000 rows takes seconds
 _TRIP_DECODER = msgspec.json.Decoder(Trip)
 
 
@@ -158,7 +159,8 @@ def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[i
         rows: one JSON document for each trip.
 
     Returns:
-        The valid trips, their indices in `rows`, and the error results of the other rows by index.
+        The valid trips, their indices in `rows`, and the error results of the other rows by index. The first
+        `MAX_LISTED_ROWS` of them list every invalid field, others the first.
     """
     decode = _TRIP_DECODER.decode
     trips: list[Trip] = []
@@ -169,7 +171,7 @@ def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[i
             trips.append(decode(row))
             indices.append(index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            errors = find_field_errors(row, Trip, error)
+            errors = find_field_errors(row, Trip, error, first_only=len(failed) >= MAX_LISTED_ROWS)
             detail = "This row is not valid JSON." if errors is None else INVALID_VALUES
             failed[index] = BatchItem(error=BatchItemError(detail, errors or []))
     return trips, indices, failed

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from logitrack_service.auth.throttle import network_of
+from logitrack_service.http.addresses import network_of
 from logitrack_tests.service.conftest import PASSWORD, ServiceHome, log_in
 
 

@@ -139,6 +139,7 @@ def test_broken_champion_leaves_the_previous_model_loaded(
         eventually(lambda: ready().json()["status"] == "degraded", seconds=5)
         assert ready().status_code == 200
         assert "cannot be loaded" in ready().json()["checks"]["model"]["reason"]
+        assert "/" not in ready().json()["checks"]["model"]["reason"], "clients without a login must not see paths"
         served = client.post("/predict", json=TRIP, headers=user.headers).json()
         assert served["estimated_duration_minutes"] == 20.0
         store.champion_file.unlink()
