@@ -63,12 +63,12 @@ class Components:
             self.engine, self.passwords, self.revocations, refresh_days=service_settings.refresh_token_days
         )
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
-        self.database_initializer = DatabaseInitializer(url, analyst)
+        self.database_initializer = DatabaseInitializer(url, analyst, service_settings)
         self.model_reloader = ModelReloader(settings.home / "models", self.engine)
         self.prediction_log = PredictionLog(psycopg_dsn(url))
         self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log)
         self.reports = Reports(self.engine)
-        self.analyst_queries = AnalystQueries(psycopg_dsn(analyst.url), service_settings)
+        self.analyst_queries = AnalystQueries(analyst, self.engine, service_settings)
         self.readiness_probe = ReadinessProbe(
             {
                 "model": self.model_reloader.check_health,
@@ -88,6 +88,7 @@ class Components:
             for component in (self.database_initializer, self.revocations, self.model_reloader):
                 await component.start()
                 stack.push_async_callback(component.stop)
+            stack.push_async_callback(self.analyst_queries.stop)
             self.prediction_log.start()
             stack.push_async_callback(asyncio.to_thread, self.prediction_log.stop)
             yield

@@ -20,6 +20,7 @@ Trips = Annotated[int, msgspec.Meta(ge=0, description="Number of trips.")]
 Minutes = Annotated[float, msgspec.Meta(description="Minutes.")]
 Fleet = Literal["yellow", "green"]
 Source = Literal["rollup", "sample", "live"]
+ReportFormat = Literal["json", "csv"]
 
 
 class HourRow(msgspec.Struct, frozen=True):
@@ -172,3 +173,17 @@ class LiveErrorReport(ReportResponse):
     """Report by model version and hour of the day."""
 
     rows: list[LiveErrorRow]
+
+
+class QueryResponse(msgspec.Struct):
+    """Columns and rows of an analyst's query; `truncated` means that the query has more rows.
+
+    Columns keep their order, and names may repeat. Numbers are JSON numbers, except integers beyond 2^53 - 1, which are
+    strings; NaN and infinities are null; other types are strings in PostgreSQL's format.
+    """
+
+    columns: list[str]
+    rows: list[list[Any]]
+    row_count: int
+    truncated: bool
+    milliseconds: float
