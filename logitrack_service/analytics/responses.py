@@ -49,7 +49,9 @@ def report_response(
             headers["x-next"] = result.next
         content = _csv(statement.row_type, result.rows)
         return Response(content, media_type=CSV, headers=headers)  # Litestar adds the charset to text types
-    report = report_type(result.rows, statement.source, statement.exact, result.trips, result.next)
+    report = report_type(
+        result.rows, statement.source, statement.exact, result.trips, result.next, statement.approximate
+    )
     return Response(report, headers=headers)
 
 

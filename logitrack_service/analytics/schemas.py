@@ -118,13 +118,18 @@ class LiveErrorRow(msgspec.Struct, frozen=True):
 
 
 class ReportResponse(msgspec.Struct):
-    """Rows and their origin: `exact` is false for a sample, `trips` counts the trips (or outcomes) in these rows."""
+    """Rows and their origin.
+
+    `exact` is false for a sample and for reports with approximate fields, which `approximate` names; their relative
+    error is at most 1%. `trips` counts the trips (or outcomes) in these rows.
+    """
 
     rows: list[Any]
     source: Source
     exact: bool
     trips: int
     next: Annotated[str | None, msgspec.Meta(description="Cursor of the next page, for `after`.")] = None
+    approximate: Annotated[tuple[str, ...], msgspec.Meta(description="Fields that are not exact.")] = ()
 
 
 class HourReport(ReportResponse):
