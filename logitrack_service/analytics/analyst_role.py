@@ -7,14 +7,20 @@ this one, and LOGITRACK_ANALYST_DATABASE_URL has its address.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ProgrammingError
 
 from logitrack_assets.database import driver_url, with_login, with_password
-from logitrack_assets.database.roles import ANALYST_ROLE, create_analyst_role, revoke_public_defaults
+from logitrack_assets.database.roles import (
+    ANALYST_ROLE,
+    analyst_settings,
+    create_analyst_role,
+    revoke_public_defaults,
+)
 from logitrack_service.auth.keys import Keys
 from logitrack_service.settings import ServiceSettings
 
@@ -47,28 +53,37 @@ def analyst_login(url: str, keys: Keys, settings: ServiceSettings) -> AnalystLog
     return AnalystLogin(with_login(url, username=ANALYST_ROLE, password=password), password)
 
 
-def prepare_analyst(engine: Engine, login: AnalystLogin) -> None:
-    """Create the role if it does not exist, and grant it what it needs; insufficient rights are logged."""
-    if login.password is None:
-        return
-    try:
-        with engine.begin() as connection:
-            notes = create_analyst_role(connection, login.password)
-    except ProgrammingError as error:
-        log.warning(
-            "analyst_role_not_created",
-            reason=_first_line(error),
-            hint="run `logitrack database migrate` and set LOGITRACK_ANALYST_DATABASE_URL",
-        )
-        return
-    for note in notes:
-        log.warning("analyst_role_without_limit", reason=note)
-    try:
-        with engine.begin() as connection:
-            revoke_public_defaults(connection)
-    except ProgrammingError as error:
-        log.warning("public_defaults_not_revoked", reason=_first_line(error))
+def session_settings(settings: ServiceSettings) -> dict[str, str]:
+    """Return the settings of analysts' sessions that need no special right; the role has the same ones."""
+    return analyst_settings(settings.query_seconds)
 
 
-def _first_line(error: ProgrammingError) -> str:
-    return str(error.orig).strip().splitlines()[0]
+def prepare_analyst(engine: Engine, login: AnalystLogin, settings: ServiceSettings) -> None:
+    """Create the role if it does not exist, grant it what it needs, and limit it; insufficient rights are logged."""
+    password = login.password
+    if password is None:
+        return
+
+    def create(connection: Connection) -> None:
+        for note in create_analyst_role(connection, password, query_seconds=settings.query_seconds):
+            log.warning("analyst_role_without_limit", reason=note)
+
+    if _attempt(
+        engine,
+        create,
+        "analyst_role_not_created",
+        hint="run `logitrack database migrate` and set LOGITRACK_ANALYST_DATABASE_URL",
+    ):
+        hint = "a superuser has to do this: see 'Analysts' in docs/operations.md"
+        _attempt(engine, revoke_public_defaults, "public_defaults_not_revoked", hint=hint)
+
+
+def _attempt(engine: Engine, action: Callable[[Connection], None], event: str, *, hint: str) -> bool:
+    """Run an action in a transaction of its own; return whether the login's rights are sufficient."""
+    try:
+        with engine.begin() as connection:
+            action(connection)
+    except ProgrammingError as error:
+        log.warning(event, reason=str(error.orig).strip().splitlines()[0], hint=hint)
+        return False
+    return True

@@ -76,7 +76,14 @@ def test_filters_select_the_same_trips_in_every_report(
         page = fetch_report(client, user, report, **filters, limit=500, after=body["next"])
         body = {**page, "trips": body["trips"] + page["trips"]}
     assert body["trips"] == counted > 0
-    assert body["exact"] is (report != "payment-analysis" or not {"zone", "borough"} & set(filters))
+    from_all_trips = report != "payment-analysis" or not {"zone", "borough"} & set(filters)
+    assert body["approximate"] == (["median_duration", "p90_duration", "ratio"] if report == "zone-pairs" else [])
+    assert body["exact"] is (from_all_trips and not body["approximate"])
+
+
+def test_months_with_quantiles_from_sketches_are_not_exact(client: TestClient, user: User):
+    body = fetch_report(client, user, "months")
+    assert (body["exact"], body["approximate"]) == (False, ["median_duration", "p90_duration"])
 
 
 def test_quantiles_of_pairs_have_one_percent_error(service_home: ServiceHome, client: TestClient, user: User):
