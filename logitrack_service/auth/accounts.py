@@ -39,6 +39,17 @@ async def find_by_id(connection: AsyncConnection, account_id: int) -> Account | 
     return await _find(connection, _table.c.account_id == account_id)
 
 
+async def lock_account(connection: AsyncConnection, account_id: int) -> Account | None:
+    """Return the current state of an account and lock it until the transaction ends; None if it does not exist.
+
+    Sessions are opened and renewed under this lock. A change of the password or the role updates the row and then
+    revokes the account's sessions, so it revokes a session that was opened before it and is seen by one opened after.
+    """
+    statement = select(*_COLUMNS).where(_table.c.account_id == account_id).with_for_update(key_share=True)
+    row = (await connection.execute(statement)).one_or_none()
+    return Account(**row._mapping) if row else None
+
+
 async def find_by_username(connection: AsyncConnection, username: str) -> Account | None:
     """Return an account by its username, ignoring case; None if it does not exist."""
     # PostgreSQL folds both sides: Python's lower() folds some letters differently.

@@ -8,12 +8,13 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from logitrack_assets.database import tables
-from logitrack_service.auth.accounts import Account, find_by_id, find_by_username
+from logitrack_service.auth.accounts import Account, find_by_username, lock_account
 from logitrack_service.auth.audit import audit
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.sessions import (
     add_refresh_token,
+    lock_active_session,
     lock_refresh_token,
     mark_refresh_token_used,
     open_session,
@@ -23,6 +24,8 @@ from logitrack_service.auth.sessions import (
 from logitrack_service.auth.throttle import LOGIN_ACCOUNT, LOGIN_ADDRESS, count_attempt, network_of, refund, reset
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import AuthenticationError
+
+MAX_VERIFICATIONS = 3  # per login; a second one only if the password's hash changed during the first
 
 
 @dataclass(frozen=True)
@@ -57,25 +60,45 @@ class LoginService:
         async with self._engine.begin() as connection:
             await count_attempt(connection, LOGIN_ACCOUNT, subject)
             account = await find_by_username(connection, username)
-        verified = await self._passwords.verify(account.password_hash if account else None, password)
-        if account is None or not verified:
+        login = await self._verify_and_open(account, password, address=address)
+        if login is None:
             async with self._engine.begin() as connection:
                 await audit(connection, "login_failed", username=username, address=address)
             raise AuthenticationError("The username or the password is wrong.", challenge="Bearer")
-        async with self._engine.begin() as connection:
-            await reset(connection, LOGIN_ACCOUNT, subject)
-            await refund(connection, LOGIN_ADDRESS, network)
-            session_id, refresh_token = await open_session(connection, account.account_id, days=self._refresh_days)
-            await audit(
-                connection,
-                "login",
-                account_id=account.account_id,
-                username=account.username,
-                address=address,
-                session_id=session_id,
-            )
-        if self._passwords.needs_rehash(account.password_hash):
-            await self._rehash(account, password)
+        if self._passwords.needs_rehash(login.account.password_hash):
+            await self._rehash(login.account, password)
+        return login
+
+    async def _verify_and_open(self, account: Account | None, password: str, *, address: str) -> Login | None:
+        """Verify a password and open a session; return None if the password is wrong.
+
+        Verification takes long and runs without a transaction, so the account is read again, under a lock, before the
+        session is opened. If its hash has changed meanwhile, the new one is verified.
+        """
+        for _ in range(MAX_VERIFICATIONS):
+            verified = await self._passwords.verify(account.password_hash if account else None, password)
+            if account is None or not verified:
+                return None
+            async with self._engine.begin() as connection:
+                current = await lock_account(connection, account.account_id)
+                if current is not None and current.password_hash == account.password_hash:
+                    return await self._open(connection, current, address=address)
+            account = current
+        return None
+
+    async def _open(self, connection: AsyncConnection, account: Account, *, address: str) -> Login:
+        """Open a session of an account that is locked."""
+        await reset(connection, LOGIN_ACCOUNT, account.username.lower())
+        await refund(connection, LOGIN_ADDRESS, network_of(address))
+        session_id, refresh_token = await open_session(connection, account.account_id, days=self._refresh_days)
+        await audit(
+            connection,
+            "login",
+            account_id=account.account_id,
+            username=account.username,
+            address=address,
+            session_id=session_id,
+        )
         return Login(account, session_id, refresh_token)
 
     async def refresh(self, refresh_token: str, *, address: str) -> Login:
@@ -100,10 +123,9 @@ class LoginService:
     ) -> tuple[Login | None, list[str]]:
         """Return the renewed login, or None, and the sessions that were revoked because the token was reused."""
         stored = await lock_refresh_token(connection, refresh_token)
-        if stored is None or not stored.active:
+        account = await lock_account(connection, stored.account_id) if stored else None
+        if stored is None or account is None or not await lock_active_session(connection, stored.session_id):
             return None, []
-        account = await find_by_id(connection, stored.account_id)
-        assert account is not None, "a foreign key ties sessions to accounts"
         if not stored.used:
             await mark_refresh_token_used(connection, refresh_token)
             return Login(account, stored.session_id, await add_refresh_token(connection, stored.session_id)), []

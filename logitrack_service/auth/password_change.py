@@ -6,7 +6,7 @@ from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.database.tables import accounts
-from logitrack_service.auth.accounts import find_by_username
+from logitrack_service.auth.accounts import find_by_username, lock_account
 from logitrack_service.auth.audit import audit
 from logitrack_service.auth.passwords import Passwords, require_acceptable_password
 from logitrack_service.auth.revocations import Revocations
@@ -39,6 +39,9 @@ class PasswordChanger:
             raise PermissionDeniedError("The current password is wrong.")
         password_hash = await self._passwords.hash(new)
         async with self._engine.begin() as connection:
+            locked = await lock_account(connection, account.account_id)
+            if locked is None or locked.password_hash != account.password_hash:
+                raise PermissionDeniedError("The password has been changed by another request.")
             await reset(connection, LOGIN_ACCOUNT, subject)
             await connection.execute(
                 update(accounts)

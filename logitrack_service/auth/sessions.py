@@ -29,13 +29,11 @@ class StoredRefreshToken:
     Attributes:
         session_id: UUID of the session.
         account_id: The session's account.
-        active: The session is neither revoked nor expired.
         used: The token has been exchanged before.
     """
 
     session_id: str
     account_id: int
-    active: bool
     used: bool
 
 
@@ -78,7 +76,6 @@ async def lock_refresh_token(connection: AsyncConnection, refresh_token: str) ->
         select(
             sessions.c.session_id,
             sessions.c.account_id,
-            and_(sessions.c.revoked_at.is_(None), sessions.c.expires_at > func.now()).label("active"),
             refresh_tokens.c.used_at.is_not(None).label("used"),
         )
         .join_from(refresh_tokens, sessions)
@@ -87,6 +84,13 @@ async def lock_refresh_token(connection: AsyncConnection, refresh_token: str) ->
     )
     row = (await connection.execute(statement)).one_or_none()
     return StoredRefreshToken(**row._mapping) if row else None
+
+
+async def lock_active_session(connection: AsyncConnection, session_id: str) -> bool:
+    """Lock a session until the transaction ends; return whether it is neither revoked nor expired."""
+    active = and_(sessions.c.revoked_at.is_(None), sessions.c.expires_at > func.now())
+    statement = select(sessions.c.session_id).where(sessions.c.session_id == session_id, active).with_for_update()
+    return await connection.scalar(statement) is not None
 
 
 async def mark_refresh_token_used(connection: AsyncConnection, refresh_token: str) -> None:

@@ -1,0 +1,156 @@
+"""Changes of an account while a login or a refresh of it is in flight: no session outlives the change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from logitrack_assets.database import psycopg_dsn
+from logitrack_service.auth import login as login_module
+from logitrack_service.auth.accounts import Account, Accounts
+from logitrack_service.auth.login import Login, LoginService
+from logitrack_service.auth.password_change import PasswordChanger
+from logitrack_service.auth.passwords import Passwords
+from logitrack_service.auth.revocations import Revocations
+from logitrack_service.auth.tokens import Identity
+from logitrack_service.database import connect
+from logitrack_service.errors import AuthenticationError, PermissionDeniedError
+from logitrack_service.settings import ServiceSettings
+from logitrack_tests.service.conftest import PASSWORD, QUICK_HASHES, ServiceHome
+
+NEW_PASSWORD = "another long sentence 8"
+Interruption = Callable[["AuthComponents", Account], Awaitable[None]]
+
+
+class InterruptedPasswords(Passwords):
+    """Runs an interruption once, between the verification of a login's password and the rest of the login."""
+
+    interruption: Callable[[], Awaitable[None]] | None = None
+
+    async def verify(self, encoded: str | None, password: str) -> bool:
+        verified = await super().verify(encoded, password)
+        interruption, self.interruption = self.interruption, None
+        if interruption:
+            await interruption()
+        return verified
+
+
+@dataclass
+class AuthComponents:
+    """The components of a worker that handle accounts."""
+
+    accounts: Accounts
+    login_service: LoginService
+    password_changer: PasswordChanger
+    passwords: InterruptedPasswords
+
+
+@asynccontextmanager
+async def auth_components(home: ServiceHome) -> AsyncIterator[AuthComponents]:
+    settings = ServiceSettings(**QUICK_HASHES)
+    engine, passwords = connect(home.url), InterruptedPasswords(settings)
+    revocations = Revocations(psycopg_dsn(home.url), token_seconds=900)
+    await revocations.start()
+    try:
+        yield AuthComponents(
+            accounts=Accounts(engine, passwords, revocations),
+            login_service=LoginService(engine, passwords, revocations, refresh_days=30),
+            password_changer=PasswordChanger(engine, passwords, revocations),
+            passwords=passwords,
+        )
+    finally:
+        await revocations.stop()
+        passwords.close()
+        await engine.dispose()
+
+
+def identity(account: Account) -> Identity:
+    return Identity(account.account_id, account.username, account.role, "", 0)
+
+
+async def change_password(components: AuthComponents, account: Account) -> None:
+    await components.password_changer.change(identity(account), PASSWORD, NEW_PASSWORD, address="192.0.2.1")
+
+
+async def demote(components: AuthComponents, account: Account) -> None:
+    await components.accounts.set_role(account.username, "user", by=identity(account), address="192.0.2.1")
+
+
+async def log_in_while(home: ServiceHome, interruption: Interruption) -> Login:
+    """Log an admin in and run the interruption while the login is in flight."""
+    async with auth_components(home) as components:
+        await components.accounts.create_admin("other-admin", PASSWORD)
+        account = await components.accounts.create_admin("chief", PASSWORD)
+        components.passwords.interruption = lambda: interruption(components, account)
+        return await components.login_service.login("chief", PASSWORD, address="192.0.2.2")
+
+
+def count_active_sessions(home: ServiceHome) -> int:
+    ((count,),) = home.run("select count(*) from service.sessions where revoked_at is null")
+    return count
+
+
+def test_login_in_flight_does_not_survive_a_password_change(isolated_home: ServiceHome):
+    with pytest.raises(AuthenticationError):
+        asyncio.run(log_in_while(isolated_home, change_password))
+    assert count_active_sessions(isolated_home) == 0
+
+
+def test_login_in_flight_during_a_demotion_has_the_new_role(isolated_home: ServiceHome):
+    login = asyncio.run(log_in_while(isolated_home, demote))
+    assert login.account.role == "user"
+
+
+def test_password_change_in_flight_does_not_undo_another_one(isolated_home: ServiceHome):
+    """Whoever holds the previous password cannot replace the new one with a request sent before it was set."""
+
+    async def change_twice() -> None:
+        async with auth_components(isolated_home) as components:
+            account = await components.accounts.create_admin("chief", PASSWORD)
+            components.passwords.interruption = lambda: change_password(components, account)
+            with pytest.raises(PermissionDeniedError, match="changed by another request"):
+                await components.password_changer.change(
+                    identity(account), PASSWORD, "the previous owner's choice", address="192.0.2.3"
+                )
+            await components.login_service.login("chief", NEW_PASSWORD, address="192.0.2.1")
+
+    asyncio.run(change_twice())
+
+
+def test_login_in_flight_survives_a_rehash(isolated_home: ServiceHome):
+    """Two logins at once may both renew an outdated hash: the password is still right."""
+
+    async def rehash(components: AuthComponents, account: Account) -> None:
+        encoded = await components.passwords.hash(PASSWORD)
+        isolated_home.run("update service.accounts set password_hash = :h where username = 'chief'", h=encoded)
+
+    assert asyncio.run(log_in_while(isolated_home, rehash)).account.username == "chief"
+
+
+@pytest.mark.parametrize("interruption", [change_password, demote], ids=["password change", "demotion"])
+def test_refresh_in_flight_does_not_survive_a_change(
+    isolated_home: ServiceHome, interruption: Interruption, monkeypatch: pytest.MonkeyPatch
+):
+    """The change commits after the refresh token has been read and before it is exchanged."""
+    lock_refresh_token = login_module.lock_refresh_token
+
+    async def refresh_while_changed() -> None:
+        async with auth_components(isolated_home) as components:
+            await components.accounts.create_admin("other-admin", PASSWORD)
+            account = await components.accounts.create_admin("chief", PASSWORD)
+            login = await components.login_service.login("chief", PASSWORD, address="192.0.2.2")
+
+            async def lock_then_interrupt(connection, refresh_token):
+                stored = await lock_refresh_token(connection, refresh_token)
+                await interruption(components, account)
+                return stored
+
+            monkeypatch.setattr(login_module, "lock_refresh_token", lock_then_interrupt)
+            await components.login_service.refresh(login.refresh_token, address="192.0.2.2")
+
+    with pytest.raises(AuthenticationError):
+        asyncio.run(refresh_while_changed())
