@@ -17,6 +17,7 @@ from logitrack_service.auth.roles import Role
 from logitrack_service.auth.sessions import revoke_account
 from logitrack_service.auth.throttle import REGISTER_ADDRESS, count_attempt, network_of
 from logitrack_service.auth.tokens import Identity
+from logitrack_service.auth.usernames import normalize_username, require_valid_username
 from logitrack_service.errors import ConflictError, NotFoundError
 
 _table = tables.accounts
@@ -51,9 +52,8 @@ async def lock_account(connection: AsyncConnection, account_id: int) -> Account 
 
 
 async def find_by_username(connection: AsyncConnection, username: str) -> Account | None:
-    """Return an account by its username, ignoring case; None if it does not exist."""
-    # PostgreSQL folds both sides: Python's lower() folds some letters differently.
-    return await _find(connection, func.lower(_table.c.username) == func.lower(username))
+    """Return an account by the normal form of its username; None if it does not exist."""
+    return await _find(connection, _table.c.normalized_username == normalize_username(username))
 
 
 async def _find(connection: AsyncConnection, condition: ColumnElement[bool]) -> Account | None:
@@ -71,10 +71,11 @@ class Accounts:
         """Create an account with the role user.
 
         Raises:
-            InvalidFieldsError: The password violates the policy.
+            InvalidFieldsError: The username is outside the alphabet, or the password violates the policy.
             ConflictError: The username is taken.
             RateLimitedError: Too many registrations from the address's network.
         """
+        require_valid_username(username)
         require_acceptable_password(password, username=username)
         async with self._engine.begin() as connection:
             await count_attempt(connection, REGISTER_ADDRESS, network_of(address))
@@ -84,9 +85,10 @@ class Accounts:
         """Create an account with the role admin.
 
         Raises:
-            InvalidFieldsError: The password violates the policy.
+            InvalidFieldsError: The username is outside the alphabet, or the password violates the policy.
             ConflictError: The username is taken.
         """
+        require_valid_username(username)
         require_acceptable_password(password, username=username)
         return await self._create(username, password, role="admin", address=None)
 
@@ -130,7 +132,12 @@ class Accounts:
 
     async def _create(self, username: str, password: str, *, role: Role, address: str | None) -> Account:
         password_hash = await self._passwords.hash(password)
-        statement = insert(_table).values(username=username, password_hash=password_hash, role=role)
+        statement = insert(_table).values(
+            username=username,
+            normalized_username=normalize_username(username),
+            password_hash=password_hash,
+            role=role,
+        )
         try:
             async with self._engine.begin() as connection:
                 account = Account(**(await connection.execute(statement.returning(*_COLUMNS))).one()._mapping)

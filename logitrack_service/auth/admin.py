@@ -21,7 +21,7 @@ def create_admin(
 
     Raises:
         ConflictError: The username is taken.
-        InvalidRequestError: The password violates the policy.
+        InvalidRequestError: The username or the password is not acceptable.
     """
     url = database_url(settings)
     migrate(url)

@@ -23,6 +23,7 @@ from logitrack_service.auth.sessions import (
 )
 from logitrack_service.auth.throttle import LOGIN_ACCOUNT, LOGIN_ADDRESS, count_attempt, network_of, refund, reset
 from logitrack_service.auth.tokens import Identity
+from logitrack_service.auth.usernames import normalize_username
 from logitrack_service.errors import AuthenticationError
 
 MAX_VERIFICATIONS = 3  # per login; a second one only if the password's hash changed during the first
@@ -53,7 +54,7 @@ class LoginService:
             AuthenticationError: The username or the password is wrong; message and time are the same for both.
             RateLimitedError: Too many attempts on the account or from the address's network.
         """
-        subject, network = username.lower(), network_of(address)
+        subject, network = normalize_username(username), network_of(address)
         async with self._engine.begin() as connection:
             await count_attempt(connection, LOGIN_ADDRESS, network)
         # A transaction of its own: a blocked account must not undo the attempt counted for the network.
@@ -88,7 +89,7 @@ class LoginService:
 
     async def _open(self, connection: AsyncConnection, account: Account, *, address: str) -> Login:
         """Open a session of an account that is locked."""
-        await reset(connection, LOGIN_ACCOUNT, account.username.lower())
+        await reset(connection, LOGIN_ACCOUNT, normalize_username(account.username))
         await refund(connection, LOGIN_ADDRESS, network_of(address))
         session_id, refresh_token = await open_session(connection, account.account_id, days=self._refresh_days)
         await audit(

@@ -13,6 +13,7 @@ from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.sessions import revoke_account
 from logitrack_service.auth.throttle import LOGIN_ACCOUNT, count_attempt, reset
 from logitrack_service.auth.tokens import Identity
+from logitrack_service.auth.usernames import normalize_username
 from logitrack_service.errors import PermissionDeniedError
 
 
@@ -31,7 +32,7 @@ class PasswordChanger:
             RateLimitedError: Too many attempts on the account.
         """
         require_acceptable_password(new, username=identity.username, field="new_password")
-        subject = identity.username.lower()
+        subject = normalize_username(identity.username)
         async with self._engine.begin() as connection:
             await count_attempt(connection, LOGIN_ACCOUNT, subject)
             account = await find_by_username(connection, identity.username)

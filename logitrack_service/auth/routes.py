@@ -17,6 +17,7 @@ from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from logitrack_service.auth.roles import Role
 from logitrack_service.auth.tokens import Identity, Tokens
+from logitrack_service.auth.usernames import MAX_USERNAME_LENGTH, MIN_USERNAME_LENGTH, USERNAME_PATTERN
 from logitrack_service.errors import (
     AuthenticationError,
     ConflictError,
@@ -34,10 +35,10 @@ MAX_BODY_BYTES = 16_384  # of a login, a registration or a change of an account
 
 EXAMPLE_USERNAME, EXAMPLE_PASSWORD = "dispatcher-1", "seven yellow cabs in the rain"
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"  # PostgreSQL's text cannot hold NUL
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
 Username = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", min_length=3, max_length=64),
+    msgspec.Meta(pattern=USERNAME_PATTERN, min_length=MIN_USERNAME_LENGTH, max_length=MAX_USERNAME_LENGTH),
 ]
 NewPassword = Annotated[str, msgspec.Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
 GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
@@ -61,7 +62,7 @@ class Profile(msgspec.Struct):
 class PasswordForm(msgspec.Struct):
     """OAuth2's password form (RFC 6749, 4.3.2)."""
 
-    username: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USERNAME_LENGTH, pattern=NO_NUL)]
     password: GivenPassword
     grant_type: Literal["password"] = "password"
     scope: str = ""
