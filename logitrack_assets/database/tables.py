@@ -107,12 +107,13 @@ known_networks = Table(
 throttle = Table(
     "throttle",
     SERVICE,
-    Column("kind", Text, primary_key=True),  # login_account, login_address or register_address
-    Column("subject", Text, primary_key=True),  # the username or the network that is throttled
+    Column("kind", Text, primary_key=True),  # the name of a limit of logitrack_service.auth
+    Column("subject", Text, primary_key=True),  # the username, the network, or both, that is throttled
     Column("attempts", Integer, nullable=False),
     _instant("last_at"),
     _instant("blocked_until"),
 )
+Index("throttle_last_at", throttle.c.last_at)
 
 audit_events = Table(
     "audit_events",

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from logitrack_assets.database import tables
 from logitrack_service.auth.audit import audit
+from logitrack_service.auth.login_attempts import remember_network
 from logitrack_service.auth.passwords import Passwords, require_acceptable_password
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.roles import Role
@@ -149,6 +150,8 @@ class Accounts:
                     address=address,
                     role=role,
                 )
+                if address is not None:
+                    await remember_network(connection, account.account_id, network_of(address))
                 return account
         except IntegrityError:
             raise ConflictError("This username is taken.") from None

@@ -10,6 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from logitrack_assets.database import tables
 from logitrack_service.auth.accounts import Account, find_by_username, lock_account
 from logitrack_service.auth.audit import audit
+from logitrack_service.auth.login_attempts import (
+    LoginAttempt,
+    accept_login_attempt,
+    count_login_attempt,
+    withdraw_login_attempt,
+)
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.sessions import (
@@ -21,10 +27,9 @@ from logitrack_service.auth.sessions import (
     revoke_account,
     revoke_session,
 )
-from logitrack_service.auth.throttle import LOGIN_ACCOUNT, LOGIN_ADDRESS, count_attempt, network_of, refund, reset
+from logitrack_service.auth.throttle import network_of
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.auth.usernames import normalize_username
-from logitrack_service.errors import AuthenticationError
+from logitrack_service.errors import AuthenticationError, UnavailableError
 
 MAX_VERIFICATIONS = 3  # per login; a second one only if the password's hash changed during the first
 
@@ -52,16 +57,17 @@ class LoginService:
 
         Raises:
             AuthenticationError: The username or the password is wrong; message and time are the same for both.
-            RateLimitedError: Too many attempts on the account or from the address's network.
+            RateLimitedError: Too many attempts; see `login_attempts`.
         """
-        subject, network = normalize_username(username), network_of(address)
         async with self._engine.begin() as connection:
-            await count_attempt(connection, LOGIN_ADDRESS, network)
-        # A transaction of its own: a blocked account must not undo the attempt counted for the network.
-        async with self._engine.begin() as connection:
-            await count_attempt(connection, LOGIN_ACCOUNT, subject)
+            attempt = await count_login_attempt(connection, username, network_of(address))
             account = await find_by_username(connection, username)
-        login = await self._verify_and_open(account, password, address=address)
+        try:
+            login = await self._verify_and_open(account, password, attempt, address=address)
+        except UnavailableError:
+            async with self._engine.begin() as connection:
+                await withdraw_login_attempt(connection, attempt)
+            raise
         if login is None:
             async with self._engine.begin() as connection:
                 await audit(connection, "login_failed", username=username, address=address)
@@ -70,7 +76,9 @@ class LoginService:
             await self._rehash(login.account, password)
         return login
 
-    async def _verify_and_open(self, account: Account | None, password: str, *, address: str) -> Login | None:
+    async def _verify_and_open(
+        self, account: Account | None, password: str, attempt: LoginAttempt, *, address: str
+    ) -> Login | None:
         """Verify a password and open a session; return None if the password is wrong.
 
         Verification takes long and runs without a transaction, so the account is read again, under a lock, before the
@@ -83,14 +91,13 @@ class LoginService:
             async with self._engine.begin() as connection:
                 current = await lock_account(connection, account.account_id)
                 if current is not None and current.password_hash == account.password_hash:
+                    await accept_login_attempt(connection, attempt, current.account_id)
                     return await self._open(connection, current, address=address)
             account = current
         return None
 
     async def _open(self, connection: AsyncConnection, account: Account, *, address: str) -> Login:
         """Open a session of an account that is locked."""
-        await reset(connection, LOGIN_ACCOUNT, normalize_username(account.username))
-        await refund(connection, LOGIN_ADDRESS, network_of(address))
         session_id, refresh_token = await open_session(connection, account.account_id, days=self._refresh_days)
         await audit(
             connection,

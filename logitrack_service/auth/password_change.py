@@ -11,7 +11,7 @@ from logitrack_service.auth.audit import audit
 from logitrack_service.auth.passwords import Passwords, require_acceptable_password
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.sessions import revoke_account
-from logitrack_service.auth.throttle import LOGIN_ACCOUNT, count_attempt, reset
+from logitrack_service.auth.throttle import PASSWORD_CHANGE, count_attempt, reset
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.auth.usernames import normalize_username
 from logitrack_service.errors import PermissionDeniedError
@@ -29,12 +29,12 @@ class PasswordChanger:
         Raises:
             InvalidFieldsError: The new password violates the policy.
             PermissionDeniedError: The current password is wrong.
-            RateLimitedError: Too many attempts on the account.
+            RateLimitedError: Too many attempts with the account's tokens.
         """
         require_acceptable_password(new, username=identity.username, field="new_password")
         subject = normalize_username(identity.username)
         async with self._engine.begin() as connection:
-            await count_attempt(connection, LOGIN_ACCOUNT, subject)
+            await count_attempt(connection, PASSWORD_CHANGE, subject)
             account = await find_by_username(connection, identity.username)
         if account is None or not await self._passwords.verify(account.password_hash, current):
             raise PermissionDeniedError("The current password is wrong.")
@@ -43,7 +43,7 @@ class PasswordChanger:
             locked = await lock_account(connection, account.account_id)
             if locked is None or locked.password_hash != account.password_hash:
                 raise PermissionDeniedError("The password has been changed by another request.")
-            await reset(connection, LOGIN_ACCOUNT, subject)
+            await reset(connection, PASSWORD_CHANGE, subject)
             await connection.execute(
                 update(accounts)
                 .where(accounts.c.account_id == account.account_id)

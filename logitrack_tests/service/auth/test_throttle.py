@@ -34,7 +34,7 @@ def test_wait_doubles_up_to_its_maximum(isolated_home: ServiceHome):
                 pytest.fail("the block was lifted, yet the attempt was refused")
             ((wait,),) = isolated_home.run(
                 "select extract(epoch from blocked_until - last_at)::float8 from service.throttle"
-                " where kind = 'login_account'"
+                " where kind = 'login_pair'"
             )
             waits.append(wait)
             isolated_home.run("update service.throttle set blocked_until = now()")
@@ -50,7 +50,7 @@ def test_count_starts_again_after_an_hour_without_attempts(isolated_home: Servic
             isolated_home.run("update service.throttle set blocked_until = now(), last_at = now()")
         isolated_home.run("update service.throttle set last_at = now() - interval '61 minutes'")
         assert log_in(client, "unknown-user", "wrong password 123").status_code == 401
-    attempts = "select attempts, blocked_until = last_at from service.throttle where kind = 'login_account'"
+    attempts = "select attempts, blocked_until = last_at from service.throttle where kind = 'login_pair'"
     assert isolated_home.run(attempts) == [(1, True)]
 
 
@@ -65,7 +65,7 @@ def test_concurrent_guesses_are_all_counted(isolated_home: ServiceHome):
 
 def test_one_address_with_many_usernames_is_throttled(isolated_home: ServiceHome):
     with isolated_home.worker() as client:
-        statuses = [log_in(client, f"name-{n}", "wrong password 123").status_code for n in range(40)]
+        statuses = [log_in(client, f"name-{n}", "wrong password 123").status_code for n in range(110)]
     assert 429 in statuses
 
 

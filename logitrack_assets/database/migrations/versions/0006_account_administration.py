@@ -44,6 +44,7 @@ def upgrade() -> None:
             last_login_at timestamptz not null default now(),
             primary key (account_id, network)
         );
+        create index throttle_last_at on service.throttle (last_at);  -- counts are deleted when they expire
         """
     )
 
@@ -51,6 +52,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(
         """
+        drop index service.throttle_last_at;
         drop table service.known_networks;
         delete from service.sessions where account_id is null;
         alter table service.sessions
