@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,10 +17,10 @@ from logitrack_service.auth.passwords import Passwords, require_acceptable_passw
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.roles import Role
 from logitrack_service.auth.sessions import revoke_account
-from logitrack_service.auth.throttle import REGISTER_ADDRESS, count_attempt, network_of
+from logitrack_service.auth.throttle import REGISTRATION, TAKEN_NAME_COST, count_attempt, network_of
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.auth.usernames import normalize_username, require_valid_username
-from logitrack_service.errors import ConflictError, NotFoundError
+from logitrack_service.errors import ConflictError, NotFoundError, RateLimitedError
 
 _table = tables.accounts
 _COLUMNS = (_table.c.account_id, _table.c.username, _table.c.role, _table.c.password_hash, _table.c.created_at)
@@ -71,6 +72,9 @@ class Accounts:
     async def register(self, username: str, password: str, *, address: str) -> Account:
         """Create an account with the role user.
 
+        Whether a name is taken cannot be hidden from whoever chooses one. The password is hashed in either case, so
+        time reveals no more than the answer, and the limit of a network allows about ten such answers.
+
         Raises:
             InvalidFieldsError: The username is outside the alphabet, or the password violates the policy.
             ConflictError: The username is taken.
@@ -79,8 +83,14 @@ class Accounts:
         require_valid_username(username)
         require_acceptable_password(password, username=username)
         async with self._engine.begin() as connection:
-            await count_attempt(connection, REGISTER_ADDRESS, network_of(address))
-        return await self._create(username, password, role="user", address=address)
+            await count_attempt(connection, REGISTRATION, network_of(address))
+        try:
+            return await self._create(username, password, role="user", address=address)
+        except ConflictError:
+            with contextlib.suppress(RateLimitedError):  # a network that is blocked already needs no further count
+                async with self._engine.begin() as connection:
+                    await count_attempt(connection, REGISTRATION, network_of(address), cost=TAKEN_NAME_COST - 1)
+            raise
 
     async def create_admin(self, username: str, password: str) -> Account:
         """Create an account with the role admin.

@@ -189,7 +189,8 @@ async def logout_everywhere(request: Request[Identity, Any, Any], login_service:
 async def me(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> Profile:
     """Return the account of the access token."""
     account = await accounts.find(request.user.account_id)
-    assert account is not None, "a foreign key ties sessions to accounts"
+    if account is None:  # deleted a moment ago, or a token from before the database was replaced
+        raise AuthenticationError("The account of this access token does not exist.")
     return _profile(account)
 
 

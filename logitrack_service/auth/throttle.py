@@ -41,16 +41,17 @@ class Limit:
 
 
 PASSWORD_CHANGE = Limit("password_change", burst=5)
-REGISTER_ADDRESS = Limit("register_address", burst=100)
+REGISTRATION = Limit("registration", burst=100)
+TAKEN_NAME_COST = 10  # registrations that one for a taken name counts as: it reveals that the account exists
 
 
-async def count_attempt(connection: AsyncConnection, limit: Limit, subject: str) -> None:
-    """Count one attempt of a subject, for example of a network.
+async def count_attempt(connection: AsyncConnection, limit: Limit, subject: str, *, cost: int = 1) -> None:
+    """Count an attempt of a subject, for example of a network, as `cost` attempts.
 
     Raises:
         RateLimitedError: The subject has to wait; the refused attempt does not prolong the wait.
     """
-    if await connection.scalar(_count_statement(limit, subject)) is not None:
+    if await connection.scalar(_count_statement(limit, subject, cost)) is not None:
         return
     remaining = cast(func.ceil(extract("epoch", throttle.c.blocked_until - func.clock_timestamp())), Integer)
     seconds = max(1, await connection.scalar(select(remaining).where(_matches(limit, subject))) or 1)
@@ -95,19 +96,19 @@ def network_of(address: str) -> str:
     return address
 
 
-def _count_statement(limit: Limit, subject: str) -> ReturningInsert[Any]:
+def _count_statement(limit: Limit, subject: str, cost: int) -> ReturningInsert[Any]:
     """Return the upsert that counts an attempt; it returns no row while the subject is blocked."""
     expired = throttle.c.last_at < func.now() - RESET_AFTER
-    attempts = throttle.c.attempts + 1
+    attempts = throttle.c.attempts + cost
     doublings = func.least(attempts - limit.burst, _MAX_DOUBLINGS)
     wait_seconds = func.least(func.power(2, doublings), limit.max_wait_seconds)
     return (
         insert(throttle)
-        .values(kind=limit.kind, subject=subject, attempts=1, last_at=func.now(), blocked_until=func.now())
+        .values(kind=limit.kind, subject=subject, attempts=cost, last_at=func.now(), blocked_until=func.now())
         .on_conflict_do_update(
             index_elements=[throttle.c.kind, throttle.c.subject],
             set_={
-                "attempts": case((expired, 1), else_=attempts),
+                "attempts": case((expired, cost), else_=attempts),
                 "last_at": func.now(),
                 "blocked_until": case(
                     (or_(expired, attempts < limit.burst), func.now()),

@@ -19,9 +19,14 @@ from logitrack_tests.service.conftest import QUICK_HASHES, ServiceHome
 
 
 class InterruptedPasswords(Passwords):
-    """Runs an interruption once, between the verification of a login's password and the rest of the login."""
+    """Counts hashes, and runs an interruption once, between the verification of a password and what follows."""
 
     interruption: Callable[[], Awaitable[None]] | None = None
+    hashed = 0
+
+    async def hash(self, password: str) -> str:
+        self.hashed += 1
+        return await super().hash(password)
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         verified = await super().verify(encoded, password)
