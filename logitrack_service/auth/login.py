@@ -19,13 +19,14 @@ from logitrack_service.auth.login_attempts import (
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.sessions import (
+    SessionPolicy,
     add_refresh_token,
-    lock_active_session,
     lock_refresh_token,
     mark_refresh_token_used,
     open_session,
     revoke_account,
     revoke_session,
+    use_session,
 )
 from logitrack_service.auth.throttle import network_of
 from logitrack_service.auth.tokens import Identity
@@ -47,16 +48,17 @@ class LoginService:
     """Opens, renews and ends sessions."""
 
     def __init__(
-        self, engine: AsyncEngine, passwords: Passwords, revocations: Revocations, *, refresh_days: int
+        self, engine: AsyncEngine, passwords: Passwords, revocations: Revocations, policy: SessionPolicy
     ) -> None:
         self._engine, self._passwords, self._revocations = engine, passwords, revocations
-        self._refresh_days = refresh_days
+        self._policy = policy
 
     async def login(self, username: str, password: str, *, address: str) -> Login:
         """Open a session.
 
         Raises:
-            AuthenticationError: The username or the password is wrong; message and time are the same for both.
+            AuthenticationError: The username or the password is wrong (message and time are the same for both), or the
+                account is disabled.
             RateLimitedError: Too many attempts; see `login_attempts`.
         """
         async with self._engine.begin() as connection:
@@ -68,37 +70,50 @@ class LoginService:
             async with self._engine.begin() as connection:
                 await withdraw_login_attempt(connection, attempt)
             raise
-        if login is None:
+        except AuthenticationError:
             async with self._engine.begin() as connection:
                 await audit(connection, "login_failed", username=username, address=address)
-            raise AuthenticationError("The username or the password is wrong.", challenge="Bearer")
+            raise
         if self._passwords.needs_rehash(login.account.password_hash):
             await self._rehash(login.account, password)
         return login
 
     async def _verify_and_open(
         self, account: Account | None, password: str, attempt: LoginAttempt, *, address: str
-    ) -> Login | None:
-        """Verify a password and open a session; return None if the password is wrong.
+    ) -> Login:
+        """Verify a password and open a session.
 
         Verification takes long and runs without a transaction, so the account is read again, under a lock, before the
         session is opened. If its hash has changed meanwhile, the new one is verified.
+
+        Raises:
+            AuthenticationError: The password is wrong, or the account is disabled.
         """
         for _ in range(MAX_VERIFICATIONS):
             verified = await self._passwords.verify(account.password_hash if account else None, password)
             if account is None or not verified:
-                return None
+                break
             async with self._engine.begin() as connection:
                 current = await lock_account(connection, account.account_id)
                 if current is not None and current.password_hash == account.password_hash:
-                    await accept_login_attempt(connection, attempt, current.account_id)
-                    return await self._open(connection, current, address=address)
+                    return await self._open(connection, current, attempt, address=address)
             account = current
-        return None
+        raise AuthenticationError("The username or the password is wrong.", challenge="Bearer")
 
-    async def _open(self, connection: AsyncConnection, account: Account, *, address: str) -> Login:
-        """Open a session of an account that is locked."""
-        session_id, refresh_token = await open_session(connection, account.account_id, days=self._refresh_days)
+    async def _open(
+        self, connection: AsyncConnection, account: Account, attempt: LoginAttempt, *, address: str
+    ) -> Login:
+        """Open a session of an account that is locked.
+
+        Raises:
+            AuthenticationError: The account is disabled; only who has its password learns that.
+        """
+        if account.disabled_at is not None:
+            raise AuthenticationError("This account is disabled; an admin can enable it.", challenge="Bearer")
+        await accept_login_attempt(connection, attempt, account.account_id)
+        session_id, refresh_token = await open_session(
+            connection, account.account_id, network=attempt.network, policy=self._policy
+        )
         await audit(
             connection,
             "login",
@@ -131,8 +146,10 @@ class LoginService:
     ) -> tuple[Login | None, list[str]]:
         """Return the renewed login, or None, and the sessions that were revoked because the token was reused."""
         stored = await lock_refresh_token(connection, refresh_token)
-        account = await lock_account(connection, stored.account_id) if stored else None
-        if stored is None or account is None or not await lock_active_session(connection, stored.session_id):
+        if stored is None or stored.account_id is None:
+            return None, []
+        account = await lock_account(connection, stored.account_id)
+        if account is None or not await use_session(connection, stored.session_id, self._policy):
             return None, []
         if not stored.used:
             await mark_refresh_token_used(connection, refresh_token)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from logitrack_assets.database import psycopg_dsn
 from logitrack_service.auth.accounts import Account, Accounts
+from logitrack_service.auth.administration import AccountAdministration
 from logitrack_service.auth.login import LoginService
 from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
+from logitrack_service.auth.sessions import session_policy
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.database import connect
 from logitrack_service.settings import ServiceSettings
@@ -41,6 +43,7 @@ class AuthComponents:
     """The components of a worker that handle accounts."""
 
     accounts: Accounts
+    administration: AccountAdministration
     login_service: LoginService
     password_changer: PasswordChanger
     passwords: InterruptedPasswords
@@ -54,8 +57,9 @@ async def auth_components(home: ServiceHome) -> AsyncIterator[AuthComponents]:
     await revocations.start()
     try:
         yield AuthComponents(
-            accounts=Accounts(engine, passwords, revocations),
-            login_service=LoginService(engine, passwords, revocations, refresh_days=30),
+            accounts=Accounts(engine, passwords),
+            administration=AccountAdministration(engine, passwords, revocations),
+            login_service=LoginService(engine, passwords, revocations, session_policy(settings)),
             password_changer=PasswordChanger(engine, passwords, revocations),
             passwords=passwords,
         )

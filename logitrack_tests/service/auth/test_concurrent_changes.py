@@ -9,12 +9,14 @@ import pytest
 
 from logitrack_service.auth import login as login_module
 from logitrack_service.auth.accounts import Account
+from logitrack_service.auth.administration import Actor
 from logitrack_service.auth.login import Login
 from logitrack_service.errors import AuthenticationError, PermissionDeniedError
 from logitrack_tests.service.auth.components import AuthComponents, auth_components, identity
 from logitrack_tests.service.conftest import PASSWORD, ServiceHome
 
 NEW_PASSWORD = "another long sentence 8"
+ADMIN = Actor("other-admin", "192.0.2.1")
 Interruption = Callable[["AuthComponents", Account], Awaitable[None]]
 
 
@@ -23,7 +25,19 @@ async def change_password(components: AuthComponents, account: Account) -> None:
 
 
 async def demote(components: AuthComponents, account: Account) -> None:
-    await components.accounts.set_role(account.username, "user", by=identity(account), address="192.0.2.1")
+    await components.administration.set_role(account.username, "user", actor=ADMIN)
+
+
+async def disable(components: AuthComponents, account: Account) -> None:
+    await components.administration.set_disabled(account.username, True, actor=ADMIN)
+
+
+async def set_password(components: AuthComponents, account: Account) -> None:
+    await components.administration.set_password(account.username, NEW_PASSWORD, actor=ADMIN)
+
+
+async def delete(components: AuthComponents, account: Account) -> None:
+    await components.administration.delete(account.username, actor=ADMIN)
 
 
 async def log_in_while(home: ServiceHome, interruption: Interruption) -> Login:
@@ -40,9 +54,10 @@ def count_active_sessions(home: ServiceHome) -> int:
     return count
 
 
-def test_login_in_flight_does_not_survive_a_password_change(isolated_home: ServiceHome):
+@pytest.mark.parametrize("interruption", [change_password, set_password, disable, delete])
+def test_login_in_flight_does_not_survive_a_change(isolated_home: ServiceHome, interruption: Interruption):
     with pytest.raises(AuthenticationError):
-        asyncio.run(log_in_while(isolated_home, change_password))
+        asyncio.run(log_in_while(isolated_home, interruption))
     assert count_active_sessions(isolated_home) == 0
 
 
@@ -77,7 +92,7 @@ def test_login_in_flight_survives_a_rehash(isolated_home: ServiceHome):
     assert asyncio.run(log_in_while(isolated_home, rehash)).account.username == "chief"
 
 
-@pytest.mark.parametrize("interruption", [change_password, demote], ids=["password change", "demotion"])
+@pytest.mark.parametrize("interruption", [change_password, demote, disable, delete])
 def test_refresh_in_flight_does_not_survive_a_change(
     isolated_home: ServiceHome, interruption: Interruption, monkeypatch: pytest.MonkeyPatch
 ):
