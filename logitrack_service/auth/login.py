@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -37,11 +37,16 @@ MAX_VERIFICATIONS = 3  # per login; a second one only if the password's hash cha
 
 @dataclass(frozen=True)
 class Login:
-    """A session that was opened or renewed, with its next refresh token."""
+    """A session that was opened or renewed, with its next refresh token.
+
+    Attributes:
+        revoked: Sessions that were revoked because the account had too many.
+    """
 
     account: Account
     session_id: str
     refresh_token: str
+    revoked: list[str] = field(default_factory=list)
 
 
 class LoginService:
@@ -74,6 +79,7 @@ class LoginService:
             async with self._engine.begin() as connection:
                 await audit(connection, "login_failed", username=username, address=address)
             raise
+        await self._revocations.wait_propagated(login.revoked)
         if self._passwords.needs_rehash(login.account.password_hash):
             await self._rehash(login.account, password)
         return login
@@ -111,18 +117,16 @@ class LoginService:
         if account.disabled_at is not None:
             raise AuthenticationError("This account is disabled; an admin can enable it.", challenge="Bearer")
         await accept_login_attempt(connection, attempt, account.account_id)
-        session_id, refresh_token = await open_session(
-            connection, account.account_id, network=attempt.network, policy=self._policy
-        )
+        opened = await open_session(connection, account.account_id, network=attempt.network, policy=self._policy)
         await audit(
             connection,
             "login",
             account_id=account.account_id,
             username=account.username,
             address=address,
-            session_id=session_id,
+            session_id=opened.session_id,
         )
-        return Login(account, session_id, refresh_token)
+        return Login(account, opened.session_id, opened.refresh_token, revoked=opened.revoked)
 
     async def refresh(self, refresh_token: str, *, address: str) -> Login:
         """Exchange a refresh token for the next one of its session.

@@ -48,6 +48,15 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True)
+class OpenedSession:
+    """A new session with its first refresh token, and the ids of the sessions that were revoked to make room."""
+
+    session_id: str
+    refresh_token: str
+    revoked: list[str]
+
+
+@dataclass(frozen=True)
 class StoredSession:
     """An active session of an account. `network` is that of the login, None for logins before it was recorded."""
 
@@ -89,8 +98,8 @@ def digest_refresh_token(refresh_token: str) -> bytes:
 
 async def open_session(
     connection: AsyncConnection, account_id: int, *, network: str, policy: SessionPolicy
-) -> tuple[str, str]:
-    """Open a session of an account that is locked; return its id and its first refresh token."""
+) -> OpenedSession:
+    """Open a session of an account that is locked, and revoke those beyond the maximum."""
     # Deleting expired sessions here keeps the table as small as the number of active sessions.
     expired = (
         select(sessions.c.session_id)
@@ -114,8 +123,8 @@ async def open_session(
         .order_by(sessions.c.last_used_at.desc(), sessions.c.session_id)
         .offset(policy.max_per_account - 1)
     )
-    await _revoke(connection, sessions.c.session_id.in_(surplus), "too many sessions")
-    return session_id, await add_refresh_token(connection, session_id)
+    revoked = await _revoke(connection, sessions.c.session_id.in_(surplus), "too many sessions")
+    return OpenedSession(session_id, await add_refresh_token(connection, session_id), revoked)
 
 
 async def add_refresh_token(connection: AsyncConnection, session_id: str) -> str:
