@@ -17,6 +17,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
@@ -34,12 +36,13 @@ app = typer.Typer(
 )
 model_app = typer.Typer(no_args_is_help=True, help="List, show, promote and roll back model versions.")
 app.add_typer(model_app, name="model")
-user_app = typer.Typer(no_args_is_help=True, help="Accounts of the service that only the operator can create.")
+user_app = typer.Typer(no_args_is_help=True, help="List, disable, delete and vouch for accounts of the service.")
 app.add_typer(user_app, name="user")
 database_app = typer.Typer(no_args_is_help=True, help="The schema and the roles of an external PostgreSQL.")
 app.add_typer(database_app, name="database")
 
 UNWRAPPED_COLUMNS = 10_000
+MAX_LISTED_USERS = 1_000
 
 # Rich assumes 80 columns for a file or a pipe; a table that is read by a program must not be wrapped.
 console = Console(width=None if sys.stdout.isatty() else UNWRAPPED_COLUMNS)
@@ -56,6 +59,7 @@ class EstimatorOption(StrEnum):
 Months = Annotated[
     str, typer.Option("--months", help="Months to ingest: 2019-03, 2019-01:2019-06, or several separated by commas.")
 ]
+UsernameArgument = Annotated[str, typer.Argument(help="Name of the account.")]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the history.")]
 
 
@@ -241,11 +245,97 @@ def create_admin_command(
     require_extras("service")
     from logitrack_service.auth.admin import create_admin
 
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
-    if not password_stdin and typer.prompt("Again", hide_input=True) != password:
-        raise LogitrackError("The two passwords differ; no account was created.", hint="Try again.")
-    create_admin(get_settings(), username, password)
+    create_admin(get_settings(), username, _read_password(password_stdin))
     console.print(f"{username} is an admin.", highlight=False)
+
+
+@user_app.command("list")
+def user_list_command() -> None:
+    """List all accounts."""
+    require_extras("service")
+    from logitrack_service.auth.admin import administer
+
+    accounts = administer(get_settings(), lambda administration: administration.list_accounts(limit=MAX_LISTED_USERS))
+    table = Table("username", "role", "created", "vouched", "disabled")
+    for account in accounts:
+        table.add_row(
+            Text(account.username),
+            account.role,
+            f"{account.created_at:%Y-%m-%d}",
+            "yes" if account.vouched else "",
+            f"{account.disabled_at:%Y-%m-%d}" if account.disabled_at else "",
+        )
+    console.print(table)
+    if len(accounts) == MAX_LISTED_USERS:
+        console.print(f"There are more than {MAX_LISTED_USERS} accounts: GET /accounts returns all, in pages.")
+
+
+@user_app.command("disable")
+def user_disable_command(username: UsernameArgument) -> None:
+    """Disable an account and end its sessions."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(get_settings(), lambda administration: administration.set_disabled(username, True, actor=OPERATOR))
+    console.print(f"{username} is disabled.", highlight=False)
+
+
+@user_app.command("enable")
+def user_enable_command(username: UsernameArgument) -> None:
+    """Enable an account that was disabled."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(get_settings(), lambda administration: administration.set_disabled(username, False, actor=OPERATOR))
+    console.print(f"{username} is enabled.", highlight=False)
+
+
+@user_app.command("vouch")
+def user_vouch_command(
+    username: UsernameArgument,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Do not vouch for it any more.")] = False,
+) -> None:
+    """Vouch for an account, so that the outcomes that it reports count for the model."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(
+        get_settings(), lambda administration: administration.set_vouched(username, not withdraw, actor=OPERATOR)
+    )
+    console.print(f"{username} is {'not ' if withdraw else ''}vouched for.", highlight=False)
+
+
+@user_app.command("set-password")
+def user_set_password_command(
+    username: UsernameArgument,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+) -> None:
+    """Give an account a new password and end its sessions."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    password = _read_password(password_stdin)
+    administer(get_settings(), lambda administration: administration.set_password(username, password, actor=OPERATOR))
+    console.print(f"{username} has a new password.", highlight=False)
+
+
+@user_app.command("delete")
+def user_delete_command(username: UsernameArgument) -> None:
+    """Delete an account and end its sessions. Its predictions and outcomes stay, without its name."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(get_settings(), lambda administration: administration.delete(username, actor=OPERATOR))
+    console.print(f"{username} is deleted.", highlight=False)
+
+
+def _read_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    password: str = typer.prompt("Password", hide_input=True)
+    if typer.prompt("Again", hide_input=True) != password:
+        raise LogitrackError("The two passwords differ; nothing was changed.", hint="Try again.")
+    return password
 
 
 @database_app.command("migrate")

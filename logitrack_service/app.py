@@ -12,6 +12,7 @@ from litestar.middleware import DefineMiddleware
 from logitrack_assets.database import database_url
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_service.analytics import routes as analytics
+from logitrack_service.auth import admin_routes as accounts
 from logitrack_service.auth import routes as auth
 from logitrack_service.auth.guards import BearerAuthentication, LoopbackOrAdminGuard
 from logitrack_service.auth.keys import load_keys
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
     app = Litestar(
         route_handlers=[
             *auth.routes,
+            *accounts.routes,
             *predictions.routes,
             *analytics.routes,
             *operations_routes(metrics_guards=[] if open_metrics else [LoopbackOrAdminGuard(components.authenticator)]),

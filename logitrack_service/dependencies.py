@@ -18,12 +18,15 @@ from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.analytics.query import AnalystQueries
 from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth.accounts import Accounts
+from logitrack_service.auth.administration import AccountAdministration
 from logitrack_service.auth.guards import BearerAuthenticator
 from logitrack_service.auth.keys import Keys
 from logitrack_service.auth.login import LoginService
 from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
+from logitrack_service.auth.session_control import SessionControl
+from logitrack_service.auth.sessions import session_policy
 from logitrack_service.auth.tokens import Tokens
 from logitrack_service.database import connect
 from logitrack_service.database_initializer import DatabaseInitializer
@@ -64,10 +67,11 @@ class Components:
         self.tokens = Tokens(keys, minutes=service_settings.access_token_minutes)
         self.revocations = Revocations(psycopg_dsn(url), token_seconds=self.tokens.seconds)
         self.authenticator = BearerAuthenticator(self.tokens, self.revocations)
-        self.accounts = Accounts(self.engine, self.passwords, self.revocations)
-        self.login_service = LoginService(
-            self.engine, self.passwords, self.revocations, refresh_days=service_settings.refresh_token_days
-        )
+        self.accounts = Accounts(self.engine, self.passwords)
+        self.account_administration = AccountAdministration(self.engine, self.passwords, self.revocations)
+        policy = session_policy(service_settings)
+        self.login_service = LoginService(self.engine, self.passwords, self.revocations, policy)
+        self.session_control = SessionControl(self.engine, self.revocations, policy)
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
         self.database_initializer = DatabaseInitializer(url, analyst, service_settings)
         self.model_reloader = ModelReloader(signed_registry(settings), self.engine)
@@ -107,6 +111,7 @@ class Components:
     def providers(self) -> dict[str, Provide]:
         """Return the providers by parameter name, one for each component that handlers may declare."""
         return {
+            "account_administration": _provide(self.account_administration),
             "accounts": _provide(self.accounts),
             "analyst_queries": _provide(self.analyst_queries),
             "batcher": _provide(self.batcher),
@@ -123,6 +128,7 @@ class Components:
             "reports": _provide(self.reports),
             "revocations": _provide(self.revocations),
             "service_settings": _provide(self.service_settings),
+            "session_control": _provide(self.session_control),
             "settings": _provide(self.settings),
             "tokens": _provide(self.tokens),
         }

@@ -32,6 +32,12 @@ class ServiceSettings(BaseSettings):
     )
     access_token_minutes: int = Field(15, ge=1, le=60, description="Lifetime of an access token.")
     refresh_token_days: int = Field(30, ge=1, le=365, description="Lifetime of a session and of its refresh tokens.")
+    session_idle_hours: int = Field(
+        336, ge=1, le=8760, description="Hours without a refresh after which a session ends; at most its lifetime."
+    )
+    max_sessions_per_account: int = Field(
+        20, ge=1, le=1_000, description="Open sessions of an account; a login beyond them ends the least recently used."
+    )
     argon2_memory_kib: int = Field(
         19_456, ge=8, description="Memory of one password hash; the default is OWASP's minimum for Argon2id."
     )

@@ -8,7 +8,7 @@ there.
 from alembic import op
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -109,7 +109,6 @@ LIVE_ERROR_0003 = """
 
 
 def upgrade() -> None:
-    op.execute("alter table service.accounts add column if not exists vouched boolean not null default false")
     op.execute(
         """
         create table service.usage (
@@ -135,4 +134,3 @@ def downgrade() -> None:
     op.execute(f"create view analytics.live_error as {LIVE_ERROR_0003}")
     op.execute("drop view service.evaluated_outcomes")
     op.execute("drop table service.usage")
-    op.execute("alter table service.accounts drop column vouched")
