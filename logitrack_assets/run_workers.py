@@ -94,9 +94,22 @@ def worker_state(instance: DagsterInstance, run: DagsterRun) -> WorkerState:
     if worker is not None:
         return WorkerState.running if _is_same_process(*worker) else WorkerState.gone
     # No worker has been recorded: it is being started, unless its code server is gone.
-    if "socket" in server and not _accepts_connections(server["socket"]):
+    if "socket" in server and not accepts_connections(server["socket"]):
         return WorkerState.gone
     return WorkerState.unknown
+
+
+def accepts_connections(path: str) -> bool:
+    """Return whether a process listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        try:
+            probe.connect(path)
+        except TimeoutError:  # it exists and is busy
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def report_worker(instance: DagsterInstance, run: DagsterRun) -> None:
@@ -193,18 +206,6 @@ def _is_same_process(number: int, seen_at: float) -> bool:
         return process.create_time() <= seen_at + MAX_CLOCK_STEP_SECONDS
     except psutil.NoSuchProcess:
         return False
-
-
-def _accepts_connections(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_CONNECT_SECONDS)
-        try:
-            probe.connect(path)
-        except TimeoutError:  # it exists and is busy
-            return True
-        except OSError:
-            return False
-    return True
 
 
 def _remote_worker_state(server: dict[str, object], run: DagsterRun) -> WorkerState:

@@ -99,6 +99,11 @@ class Settings(BaseSettings):
     service_port: Port = Field(8000, description="Port of the HTTP service.")
     dagster_host: str = Field("127.0.0.1", description="Address Dagster's web UI listens on.")
     dagster_port: Port = Field(3000, description="Port of Dagster's web UI.")
+    dagster_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names under which browsers reach Dagster's web UI, separated by commas, besides the loopback "
+        "ones and `LOGITRACK_DAGSTER_HOST`.",
+    )
 
     @field_validator("home")
     @classmethod
@@ -111,6 +116,13 @@ class Settings(BaseSettings):
         if isinstance(fleets, str):
             return tuple(dict.fromkeys(part.strip().lower() for part in fleets.split(",") if part.strip()))
         return fleets
+
+    @field_validator("dagster_allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, hosts: object) -> object:
+        if isinstance(hosts, str):
+            return tuple(part.strip().lower() for part in hosts.split(",") if part.strip())
+        return hosts
 
     @property
     def source_url(self) -> str:

@@ -188,7 +188,7 @@ class RecordedProcess:
 
 def _start_time(number: int) -> float | None:
     try:
-        return psutil.Process(number).create_time()
+        return float(psutil.Process(number).create_time())
     except psutil.NoSuchProcess:
         return None
 
