@@ -24,6 +24,7 @@ PREFIX = "LOGITRACK_"
 INTERNAL_VARIABLES = frozenset({"LOGITRACK_COMPUTE_LOGS", "LOGITRACK_TEST_TLC"})
 """Variables with the prefix that are not settings: the folder of Dagster's compute logs, and the tests' data folder."""
 
+MonthKey = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
@@ -45,6 +46,19 @@ class Settings(BaseSettings):
     )
     fleets: Annotated[tuple[Literal["yellow", "green"], ...], NoDecode] = Field(
         ("yellow",), min_length=1, description="Fleets to load, separated by commas: `yellow`, `green`."
+    )
+    first_month: MonthKey = Field(
+        "2011-01",
+        description="Month `YYYY-MM` at which the partitions begin; `up` and `demo` take the first one of a folder "
+        "when it is unset.",
+    )
+    last_month: MonthKey | None = Field(
+        None,
+        description="Month `YYYY-MM` at which the partitions end, for a source that does not grow; the last complete "
+        "month when unset. `up` and `demo` take the last one of the packaged sample.",
+    )
+    first_load_months: int = Field(
+        12, ge=2, le=120, description="Months that the first `up` or `demo` loads: the newest of the source."
     )
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL as `postgresql://user:password@host/db`; the embedded one when unset."

@@ -15,7 +15,7 @@ import httpx2
 from dagster import DagsterInstance
 from rich.console import Console
 
-from logitrack_assets import sample
+from logitrack_assets.commands.first_load import plan_first_load, stack_environment, stack_source_url
 from logitrack_assets.commands.graphql import reexecute_run
 from logitrack_assets.commands.models import open_registry
 from logitrack_assets.commands.requirements import require_disk, require_free_port, require_java
@@ -23,7 +23,7 @@ from logitrack_assets.commands.supervisor import ProcessSupervisor, single_insta
 from logitrack_assets.database import migrated_database_url
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.files import write_json
-from logitrack_assets.instance import DEFINITIONS_MODULE, LOCATION_NAME, dagster_environment
+from logitrack_assets.instance import DEFINITIONS_MODULE, LOCATION_NAME
 from logitrack_assets.run_workers import (
     STOPPED_TAG,
     accepts_connections,
@@ -33,7 +33,6 @@ from logitrack_assets.run_workers import (
 )
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
-FIRST_MONTHS = "2019-01:2019-12"
 MAX_READY_SECONDS = 180
 MAX_CANCEL_SECONDS = 20
 POLL_SECONDS = 0.4
@@ -78,28 +77,35 @@ class LocalStack:
     def __init__(self, settings: Settings, console: Console, processes: ProcessSupervisor) -> None:
         self.service_url = f"http://{settings.service_host}:{settings.service_port}"
         self.dagster_url = f"http://{settings.dagster_host}:{settings.dagster_port}"
-        self.source_url = settings.tlc_url or str(sample.folder())
+        self.source_url = stack_source_url(settings)
         self._settings, self._console, self._processes = settings, console, processes
         self._socket_folder = TemporaryDirectory(prefix="logitrack-")  # a socket's path is limited to 107 bytes
         self._socket = str(Path(self._socket_folder.name) / "code.sock")
-        os.environ.update(dagster_environment(settings))
-        self._environment = {**os.environ, "LOGITRACK_TLC_URL": self.source_url, "PYTHONUNBUFFERED": "1"}
+        os.environ.update(stack_environment(settings))
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
     def materialize_if_needed(self) -> None:
-        """Materialise the first months of the source up to a champion, unless there is one.
+        """Materialise the newest months of the source up to a champion, unless there is one.
 
         A process of its own does it, so that its Spark session has ended when the servers start.
 
         Raises:
-            LogitrackError: The months did not become a champion.
+            LogitrackError: The source has no months, or they did not become a champion.
         """
         if open_registry(self._settings).champion() is not None:
             return
+        load = plan_first_load(self._settings, self._environment)
         origin = "LOGITRACK_TLC_URL" if self._settings.tlc_url else "the packaged sample"
         self._console.print(
-            f"No champion yet: materialising {FIRST_MONTHS} from {origin} ({self.source_url})", highlight=False
+            f"No champion yet: materialising {load.option} from {origin} ({self.source_url})", highlight=False
         )
-        command = [sys.executable, "-m", "logitrack_assets.cli", "materialize", "--months", FIRST_MONTHS]
+        if load.earlier is not None:
+            self._console.print(
+                f"The source has earlier months, {load.earlier} and before: `logitrack materialize --months "
+                f"FIRST:{load.earlier}` adds them later; LOGITRACK_FIRST_LOAD_MONTHS takes more at first.",
+                highlight=False,
+            )
+        command = [sys.executable, "-m", "logitrack_assets.cli", "materialize", "--months", load.option]
         environment = self._environment
         if self._settings.tlc_url is None:
             command.append("--quick")

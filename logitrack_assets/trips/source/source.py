@@ -38,6 +38,11 @@ class Source:
     timeout_seconds: float = 30.0
     report: Callable[[str], None] = print
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether files are read from a folder, so that a probe costs no request."""
+        return urlsplit(self.base).scheme not in ("http", "https")
+
     def probe(self, fleet: str, month: str) -> PublishedFile | None:
         """Return what is published for a fleet and month `YYYY-MM`, or None when nothing is.
 
