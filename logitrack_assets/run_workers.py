@@ -8,15 +8,12 @@ calls it, and `logitrack up` and `logitrack doctor` use the same functions.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from enum import StrEnum
 
 import psutil
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.errors import DagsterError
-from dagster._core.events import EngineEventData
+from dagster import DagsterError, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -26,6 +23,9 @@ from dagster._serdes import deserialize_value
 
 WORKER_HOST_TAG = "logitrack/worker_host"
 """Run tag: name of the machine whose process numbers the run's events have."""
+
+WORKER_PROCESS_TAG = "logitrack/worker_process"
+"""Run tag of runs of the command line: number and start time of the process that created and executes the run."""
 
 STOPPED_TAG = "logitrack/stopped"
 """Run tag: `yes` when the stack ended before the run, `resumed` once it has been launched again."""
@@ -90,7 +90,8 @@ def worker_state(instance: DagsterInstance, run: DagsterRun) -> WorkerState:
     host = socket.gethostname()
     if run.tags.get(WORKER_HOST_TAG, host) != host:
         return WorkerState.unknown
-    worker = _recorded_process(instance, run)
+    # A launched run can have the tag of the run of the command line that it repeats.
+    worker = (_tagged_process(run) if not server else None) or _recorded_process(instance, run)
     if worker is not None:
         return WorkerState.running if _is_same_process(*worker) else WorkerState.gone
     # No worker has been recorded: it is being started, unless its code server is gone.
@@ -112,10 +113,13 @@ def accepts_connections(path: str) -> bool:
     return True
 
 
-def report_worker(instance: DagsterInstance, run: DagsterRun) -> None:
-    """Record this process as the worker of a run, as a code server does for the runs that it launches."""
-    number = os.getpid()
-    instance.report_engine_event(f"Started process for run (pid: {number}).", run, EngineEventData.in_process(number))
+def worker_tags() -> dict[str, str]:
+    """Return the tags of a run that this process creates and executes.
+
+    Its events cannot have the process number: creating a run of many months takes seconds before its first event.
+    """
+    process = psutil.Process()
+    return {WORKER_HOST_TAG: socket.gethostname(), WORKER_PROCESS_TAG: f"{process.pid} {process.create_time()}"}
 
 
 def active_runs(instance: DagsterInstance) -> list[DagsterRun]:
@@ -187,6 +191,12 @@ def stopped_runs(instance: DagsterInstance) -> list[DagsterRun]:
     return list(reversed(instance.get_runs(RunsFilter(tags={STOPPED_TAG: "yes"}))))
 
 
+def _tagged_process(run: DagsterRun) -> tuple[int, float] | None:
+    """Return number and start time of the process of a run of the command line."""
+    number, _, started = run.tags.get(WORKER_PROCESS_TAG, "").partition(" ")
+    return (int(number), float(started)) if started else None
+
+
 def _recorded_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, float] | None:
     """Return the newest process number in a run's events, with the time of its event."""
     for entry in reversed(instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)):
@@ -203,7 +213,7 @@ def _is_same_process(number: int, seen_at: float) -> bool:
         process = psutil.Process(number)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return process.create_time() <= seen_at + MAX_CLOCK_STEP_SECONDS
+        return float(process.create_time()) <= seen_at + MAX_CLOCK_STEP_SECONDS
     except psutil.NoSuchProcess:
         return False
 

@@ -19,7 +19,6 @@ import uvicorn
 from dagster import DagsterInstance
 from dagster._core.workspace.context import (
     BaseWorkspaceRequestContext,
-    IWorkspaceProcessContext,
     WorkspaceProcessContext,
 )
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -78,10 +77,10 @@ class RequestGuard:
             await PlainTextResponse(refusal.reason, refusal.status)(scope, receive, send)
 
 
-class GuardedWebserver(DagsterWebserver[IWorkspaceProcessContext, BaseWorkspaceRequestContext]):
+class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRequestContext]):
     """Dagster's webserver with `RequestGuard` as its outermost middleware."""
 
-    def __init__(self, context: IWorkspaceProcessContext, allowed_hosts: Collection[str]) -> None:
+    def __init__(self, context: WorkspaceProcessContext, allowed_hosts: Collection[str]) -> None:
         self._allowed_hosts = allowed_hosts
         super().__init__(context, live_data_poll_rate=LIVE_DATA_POLL_MS)
 

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-import uuid
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +19,13 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from logitrack_assets import run_workers
 from logitrack_assets.instance import job_origin
-from logitrack_assets.run_workers import STOPPED_TAG, WORKER_HOST_TAG, MonitoredRunLauncher, WorkerState
+from logitrack_assets.run_workers import (
+    STOPPED_TAG,
+    WORKER_HOST_TAG,
+    WORKER_PROCESS_TAG,
+    MonitoredRunLauncher,
+    WorkerState,
+)
 
 
 @pytest.fixture
@@ -33,21 +39,26 @@ def empty() -> None:
     pass
 
 
-def _run(instance: DagsterInstance, *, worker: int | None = None, status: str = "STARTED", **tags: str) -> DagsterRun:
-    """Return a run in a state, with the process number of a worker in its events."""
+def _run(
+    instance: DagsterInstance,
+    *,
+    worker: int | None = None,
+    status: str = "STARTED",
+    code_server: Path | None = None,
+    host: str | None = None,
+) -> DagsterRun:
+    """Return a run in a state: launched through a code server, or of the command line when there is none."""
+    tags = {WORKER_HOST_TAG: host or socket.gethostname()}
+    if code_server is not None:
+        tags[GRPC_INFO_TAG] = json.dumps({"host": "localhost", "socket": str(code_server)})
+    elif worker is not None:
+        tags[WORKER_PROCESS_TAG] = f"{worker} {time.time()}"
     run = instance.create_run_for_job(
-        empty,
-        run_id=str(uuid.uuid4()),
-        status=DagsterRunStatus(status),
-        tags={WORKER_HOST_TAG: socket.gethostname()},
-        remote_job_origin=job_origin("empty"),
+        empty, status=DagsterRunStatus(status), tags=tags, remote_job_origin=job_origin("empty")
     )
-    instance.add_run_tags(run.run_id, {name.replace("__", "/"): value for name, value in tags.items()})
-    if worker is not None:
+    if code_server is not None and worker is not None:
         instance.report_engine_event("Started process for run", run, EngineEventData.in_process(worker))
-    stored = instance.get_run_by_id(run.run_id)
-    assert stored is not None
-    return stored
+    return run
 
 
 @pytest.fixture
@@ -57,34 +68,46 @@ def ended_process() -> int:
     return process.pid
 
 
-def _launched(path: Path) -> dict[str, str]:
-    return {GRPC_INFO_TAG.replace("/", "__"): json.dumps({"host": "localhost", "socket": str(path)})}
-
-
 def _status(instance: DagsterInstance, run: DagsterRun) -> DagsterRunStatus:
     stored = instance.get_run_by_id(run.run_id)
     assert stored is not None
     return stored.status
 
 
-def test_running_worker_is_running(instance: DagsterInstance) -> None:
-    assert run_workers.worker_state(instance, _run(instance, worker=os.getpid())) is WorkerState.running
+@pytest.fixture(params=["launched", "command line"])
+def code_server(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    """Socket of a code server that has ended, or None for a run of the command line."""
+    return tmp_path / "ended.sock" if request.param == "launched" else None
 
 
-def test_ended_worker_is_gone(instance: DagsterInstance, ended_process: int) -> None:
-    assert run_workers.worker_state(instance, _run(instance, worker=ended_process)) is WorkerState.gone
+def test_running_worker_is_running(instance: DagsterInstance, code_server: Path | None) -> None:
+    run = _run(instance, worker=os.getpid(), code_server=code_server)
+    assert run_workers.worker_state(instance, run) is WorkerState.running
 
 
-def test_reused_process_number_is_gone(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = _run(instance, worker=os.getpid())
-    started = run_workers.psutil.Process().create_time()
-    monkeypatch.setattr(run_workers.psutil.Process, "create_time", lambda _: started + 3600)
+def test_ended_worker_is_gone(instance: DagsterInstance, ended_process: int, code_server: Path | None) -> None:
+    run = _run(instance, worker=ended_process, code_server=code_server)
     assert run_workers.worker_state(instance, run) is WorkerState.gone
 
 
-def test_worker_of_another_machine_is_unknown(instance: DagsterInstance, ended_process: int) -> None:
-    run = _run(instance, worker=ended_process, logitrack__worker_host="another-machine")
+def test_reused_process_number_is_gone(
+    instance: DagsterInstance, code_server: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _run(instance, worker=os.getpid(), code_server=code_server)
+    monkeypatch.setattr(run_workers.psutil.Process, "create_time", lambda _: time.time() + 3600)
+    assert run_workers.worker_state(instance, run) is WorkerState.gone
+
+
+def test_worker_of_another_machine_is_unknown(
+    instance: DagsterInstance, ended_process: int, code_server: Path | None
+) -> None:
+    run = _run(instance, worker=ended_process, code_server=code_server, host="another-machine")
     assert run_workers.worker_state(instance, run) is WorkerState.unknown
+
+
+def test_own_tags_name_this_process(instance: DagsterInstance) -> None:
+    run = instance.create_run_for_job(empty, tags=run_workers.worker_tags())
+    assert run_workers.worker_state(instance, run) is WorkerState.running
 
 
 def test_starting_run_is_gone_only_with_its_code_server(instance: DagsterInstance, tmp_path: Path) -> None:
@@ -92,24 +115,26 @@ def test_starting_run_is_gone_only_with_its_code_server(instance: DagsterInstanc
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
-        run = _run(instance, status="STARTING", **_launched(path))
+        run = _run(instance, status="STARTING", code_server=path)
         assert run_workers.worker_state(instance, run) is WorkerState.unknown
     assert run_workers.worker_state(instance, run) is WorkerState.gone
 
 
 def test_stuck_runs_are_ended_and_others_are_not(instance: DagsterInstance, ended_process: int, tmp_path: Path) -> None:
+    server = tmp_path / "ended.sock"
     running = _run(instance, worker=os.getpid())
     queued = _run(instance, status="QUEUED")
-    started = _run(instance, worker=ended_process, **_launched(tmp_path / "s"))
-    canceling = _run(instance, worker=ended_process, status="CANCELING", **_launched(tmp_path / "s"))
+    started = _run(instance, worker=ended_process, code_server=server)
+    canceling = _run(instance, worker=ended_process, status="CANCELING", code_server=server)
     typed = _run(instance, worker=ended_process)
+    created = _run(instance, worker=ended_process, status="NOT_STARTED")
     stuck = {run.run_id for run in run_workers.stuck_runs(instance)}
-    assert stuck == {started.run_id, canceling.run_id, typed.run_id}
+    assert stuck == {started.run_id, canceling.run_id, typed.run_id, created.run_id}
 
     ended = run_workers.end_stuck_runs(instance, "logitrack ended.")
 
     assert {run.run_id for run in ended} == stuck
-    assert _status(instance, started) is _status(instance, typed) is DagsterRunStatus.FAILURE
+    assert {_status(instance, run) for run in (started, typed, created)} == {DagsterRunStatus.FAILURE}
     assert _status(instance, canceling) is DagsterRunStatus.CANCELED
     assert _status(instance, running) is DagsterRunStatus.STARTED
     assert _status(instance, queued) is DagsterRunStatus.QUEUED
@@ -119,7 +144,7 @@ def test_stuck_runs_are_ended_and_others_are_not(instance: DagsterInstance, ende
 
 
 def test_resumed_run_is_resumed_once(instance: DagsterInstance, ended_process: int, tmp_path: Path) -> None:
-    run = _run(instance, worker=ended_process, **_launched(tmp_path / "s"))
+    run = _run(instance, worker=ended_process, code_server=tmp_path / "ended.sock")
     run_workers.end_stuck_runs(instance, "logitrack ended.")
     instance.add_run_tags(run.run_id, {STOPPED_TAG: "resumed"})
     assert run_workers.stopped_runs(instance) == []
@@ -127,7 +152,7 @@ def test_resumed_run_is_resumed_once(instance: DagsterInstance, ended_process: i
 
 def test_cancellation_marks_runs_of_this_machine_only(instance: DagsterInstance) -> None:
     typed = _run(instance, worker=os.getpid())
-    elsewhere = _run(instance, worker=os.getpid(), logitrack__worker_host="another-machine")
+    elsewhere = _run(instance, worker=os.getpid(), host="another-machine")
     run_workers.cancel_active_runs(instance, timeout_seconds=1)
     assert _status(instance, typed) is DagsterRunStatus.CANCELING
     assert _status(instance, elsewhere) is DagsterRunStatus.STARTED

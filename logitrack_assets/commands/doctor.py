@@ -53,6 +53,7 @@ def run_diagnostics(settings: Settings) -> Iterator[Diagnostic]:
         "Dagster port": lambda: _check_port(settings.dagster_host, settings.dagster_port, "LOGITRACK_DAGSTER_PORT"),
         "database": lambda: _check_database(settings),
         "Dagster daemon": lambda: _check_daemon(settings),
+        "Dagster runs": lambda: _check_runs(settings),
         "data source": lambda: require_source(settings),
         "model": lambda: _check_model(settings),
     }
@@ -138,6 +139,25 @@ def _check_daemon(settings: Settings) -> str:
             hint="Start `logitrack up`, or the daemon service of compose.yaml.",
         )
     return "all heartbeats are recent"
+
+
+def _check_runs(settings: Settings) -> str:
+    # Imported here: Dagster takes more than a second.
+    from dagster import DagsterInstance
+
+    from logitrack_assets.instance import dagster_environment
+    from logitrack_assets.run_workers import active_runs, stuck_runs
+
+    os.environ.update(dagster_environment(settings))
+    with DagsterInstance.get() as instance:
+        stuck, active = stuck_runs(instance), len(active_runs(instance))
+    if stuck:
+        named = ", ".join(f"{run.run_id[:8]} of {run.job_name}" for run in stuck)
+        raise LogitrackError(
+            f"The process of {named} is gone; later runs wait for it.",
+            hint="A running daemon ends such a run within a minute; the next `logitrack up` does so at its start.",
+        )
+    return f"{active} in progress, none stuck"
 
 
 def _check_model(settings: Settings) -> str:

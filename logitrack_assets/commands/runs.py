@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from rich.console import Console
 
 from logitrack_assets.instance import DEFINITIONS_MODULE, job_origin
-from logitrack_assets.run_workers import WORKER_HOST_TAG, report_worker
+from logitrack_assets.run_workers import worker_tags
 
 POLL_SECONDS = 0.5
 PAGE_SIZE = 200
@@ -64,7 +63,7 @@ def run_job(
     Raises:
         KeyboardInterrupt: A signal interrupted the run, which is recorded as canceled.
     """
-    all_tags = {WORKER_HOST_TAG: socket.gethostname(), **(tags or {})}
+    all_tags = worker_tags() | (tags or {})
     if months is not None:
         all_tags |= {ASSET_PARTITION_RANGE_START_TAG: months[0], ASSET_PARTITION_RANGE_END_TAG: months[1]}
     logging.getLogger("dagster").setLevel(logging.CRITICAL)  # the printer below shows the progress
@@ -87,15 +86,13 @@ def _create_run(
     instance: DagsterInstance, job: ReconstructableJob, tags: dict[str, str], config: dict[str, Any]
 ) -> DagsterRun:
     definition = job.get_definition()
-    run = instance.create_run_for_job(
+    return instance.create_run_for_job(
         definition,
         run_config=config,
         tags={**definition.run_tags, **tags},
         remote_job_origin=job_origin(definition.name),
         job_code_origin=job.get_python_origin(),
     )
-    report_worker(instance, run)
-    return run
 
 
 def _execute(instance: DagsterInstance, job: ReconstructableJob, run: DagsterRun) -> None:

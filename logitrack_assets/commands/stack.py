@@ -110,7 +110,7 @@ class LocalStack:
         if self._settings.tlc_url is None:
             command.append("--quick")
             environment = {"LOGITRACK_SPARK_JAVA_OPTIONS": FAST_START_OPTIONS} | environment
-        self._processes.run(command, environment, "The first months did not become a champion")
+        self._processes.run("materialize", command, environment, "The first months did not become a champion")
 
     def end_leftovers(self) -> None:
         """End processes and runs that an earlier stack of this home folder left when it was killed."""

@@ -78,15 +78,15 @@ class ProcessSupervisor:
         with (self._logs / f"{name}.log").open("ab") as log:
             self._spawn(name, command, environment, log)
 
-    def run(self, command: Sequence[str], environment: Mapping[str, str], error: str) -> None:
+    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], error: str) -> None:
         """Run a command to its end; its output goes to this terminal.
 
         Raises:
             LogitrackError: It failed; the message begins with `error`.
         """
-        process = self._spawn(error, command, environment, None)
+        process = self._spawn(name, command, environment, None)
         code = process.wait()
-        self._forget(error)
+        self._forget(name)
         if code != 0:
             raise LogitrackError(f"{error} (exit code {code}).", hint="The reason is in the output above.")
 
