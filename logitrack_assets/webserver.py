@@ -173,7 +173,7 @@ def parse_arguments(settings: Settings, arguments: Iterable[str] | None = None) 
     return parser.parse_args(list(arguments) if arguments is not None else None)
 
 
-def main() -> None:
+def serve_web_ui() -> None:
     """Serve the UI until a termination signal."""
     settings = get_settings()
     options = parse_arguments(settings)
@@ -186,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve_web_ui()

@@ -63,12 +63,35 @@ def run_job(
     Raises:
         KeyboardInterrupt: A signal interrupted the run, which is recorded as canceled.
     """
-    all_tags = worker_tags() | (tags or {})
+    all_tags = dict(tags or {})
     if months is not None:
         all_tags |= {ASSET_PARTITION_RANGE_START_TAG: months[0], ASSET_PARTITION_RANGE_END_TAG: months[1]}
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)  # the printer below shows the progress
     job = ReconstructableRepository.for_module(DEFINITIONS_MODULE, "defs").get_reconstructable_job(name)
-    run = _create_run(instance, job, all_tags, _QUIET_LOGGER | (config or {}))
+    return execute_job_here(instance, job, console, tags=all_tags, config=config or {})
+
+
+def execute_job_here(
+    instance: DagsterInstance,
+    job: ReconstructableJob,
+    console: Console,
+    *,
+    tags: dict[str, str],
+    config: dict[str, Any],
+) -> RunReport:
+    """Run a job in this process and return its report.
+
+    Args:
+        instance: Where the run is recorded.
+        job: The job; a launched run of it loads its definition anew.
+        console: Receives the progress.
+        tags: Tags of the run.
+        config: Run configuration.
+
+    Raises:
+        KeyboardInterrupt: A signal interrupted the run, which is recorded as canceled.
+    """
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)  # the printer below shows the progress
+    run = _create_run(instance, job, worker_tags() | tags, _QUIET_LOGGER | config)
     printer = _ProgressPrinter(instance, run.run_id, console)
     printer.start()
     try:
