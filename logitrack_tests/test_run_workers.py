@@ -16,6 +16,8 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, job
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.types import CanCancelExecutionResult
+from dagster._serdes import serialize_value
 
 from logitrack_assets import run_workers
 from logitrack_assets.instance import job_origin
@@ -156,6 +158,32 @@ def test_cancellation_marks_runs_of_this_machine_only(instance: DagsterInstance)
     run_workers.cancel_active_runs(instance, timeout_seconds=1)
     assert _status(instance, typed) is DagsterRunStatus.CANCELING
     assert _status(instance, elsewhere) is DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "state"),
+    [
+        (True, "STARTED", WorkerState.running),
+        (False, "STARTED", WorkerState.gone),
+        (False, "CANCELING", WorkerState.unknown),
+        (None, "STARTED", WorkerState.unknown),
+    ],
+    ids=["executes it", "does not execute it", "cancels it", "unreachable"],
+)
+def test_code_server_of_another_machine_is_asked(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, answer: bool | None, status: str, state: WorkerState
+) -> None:
+    def respond(*_arguments: object, **_options: object) -> str:
+        if answer is None:
+            raise ConnectionError("no route to host")
+        return serialize_value(CanCancelExecutionResult(can_cancel=answer))
+
+    monkeypatch.setattr(run_workers.DagsterGrpcClient, "can_cancel_execution", respond)
+    run = _run(instance, status=status)
+    instance.add_run_tags(run.run_id, {GRPC_INFO_TAG: json.dumps({"host": "code", "port": 4000})})
+    stored = instance.get_run_by_id(run.run_id)
+    assert stored is not None
+    assert run_workers.worker_state(instance, stored) is state
 
 
 def test_launcher_reports_worker_health_to_the_run_monitoring(instance: DagsterInstance, ended_process: int) -> None:

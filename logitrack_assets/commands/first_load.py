@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from logitrack_assets import sample
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.instance import dagster_environment
+from logitrack_assets.lake import Lake
 from logitrack_assets.months import Month
 from logitrack_assets.partitions import contiguous
 from logitrack_assets.settings import Settings
@@ -46,7 +47,7 @@ def stack_environment(settings: Settings) -> dict[str, str]:
     """Return the environment in which Dagster acts as under `up`: instance, source, fleets and partitions.
 
     The partitions begin and end with a source whose months are known without a request, unless settings say otherwise.
-    A folder can grow, the packaged sample cannot.
+    A folder can grow, the packaged sample cannot. Months in the lake always have partitions.
     """
     environment = dagster_environment(settings) | {
         "LOGITRACK_TLC_URL": stack_source_url(settings),
@@ -54,12 +55,16 @@ def stack_environment(settings: Settings) -> dict[str, str]:
         "LOGITRACK_FIRST_MONTH": settings.first_month,
     }
     source, today = _source(stack_source_url(settings)), _this_month()
+    loaded = Lake(settings.home).silver_months()
     if "first_month" not in settings.model_fields_set and source.is_folder:
-        environment["LOGITRACK_FIRST_MONTH"] = _first_month(source, settings, today) or settings.first_month
+        known = [month for month in (_first_month(source, settings, today), *loaded[:1]) if month is not None]
+        environment["LOGITRACK_FIRST_MONTH"] = min(known, default=settings.first_month)
     if settings.last_month is not None:
         environment["LOGITRACK_LAST_MONTH"] = settings.last_month
-    elif settings.tlc_url is None and (newest := newest_months(source, settings.fleets, 1, today)):
-        environment["LOGITRACK_LAST_MONTH"] = newest[0]
+    elif settings.tlc_url is None:
+        newest = newest_months(source, settings.fleets, 1, today)
+        if known := [*newest, *loaded[-1:]]:
+            environment["LOGITRACK_LAST_MONTH"] = max(known)
     return environment
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from logitrack_assets.commands.first_load import plan_first_load, stack_environment
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import monthly_partitions
 from logitrack_assets.settings import Settings
 
@@ -61,6 +62,13 @@ def test_packaged_sample_fills_its_partitions(tmp_path: Path) -> None:
     assert load.earlier is None
     partitions = monthly_partitions(environment["LOGITRACK_FIRST_MONTH"], environment["LOGITRACK_LAST_MONTH"])
     assert partitions.get_partition_keys() == load.months
+
+
+def test_months_in_the_lake_have_partitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lake, "silver_months", lambda _: ["2018-05", "2023-02"])
+    environment = stack_environment(_settings(tmp_path))
+    assert environment["LOGITRACK_FIRST_MONTH"] == "2018-05"
+    assert environment["LOGITRACK_LAST_MONTH"] == "2023-02"
 
 
 def test_source_without_months_of_the_fleets_is_reported(tmp_path: Path, source: Path) -> None:
