@@ -112,10 +112,8 @@ class LocalStack:
             environment = {"LOGITRACK_SPARK_JAVA_OPTIONS": FAST_START_OPTIONS} | environment
         self._processes.run("materialize", command, environment, "The first months did not become a champion")
 
-    def end_leftovers(self) -> None:
-        """End processes and runs that an earlier stack of this home folder left when it was killed."""
-        if names := self._processes.end_leftovers():
-            self._console.print(f"Ended what a killed logitrack left: {', '.join(names)}.", highlight=False)
+    def end_stuck_runs(self) -> None:
+        """Record the end of runs whose worker is gone, because an earlier stack or the machine was killed."""
         with DagsterInstance.get() as instance:
             ended = end_stuck_runs(instance, _GONE)
         for run in ended:
@@ -229,13 +227,16 @@ def local_stack(settings: Settings, console: Console, command: str) -> Iterator[
         LogitrackError: A requirement is not met, or another stack runs on the home folder.
     """
     with _interrupt_on_signals(), single_instance(settings.home, command):
+        processes = ProcessSupervisor(settings.home)
+        if names := processes.end_leftovers():  # before the ports are tested, which they may hold
+            console.print(f"Ended what a killed logitrack left: {', '.join(names)}.", highlight=False)
         require_java()
         require_disk(settings.home)
         require_free_port(settings.service_host, settings.service_port, "LOGITRACK_SERVICE_PORT")
         require_free_port(settings.dagster_host, settings.dagster_port, "LOGITRACK_DAGSTER_PORT")
         migrated_database_url(settings)
-        stack = LocalStack(settings, console, ProcessSupervisor(settings.home))
-        stack.end_leftovers()
+        stack = LocalStack(settings, console, processes)
+        stack.end_stuck_runs()
         try:
             yield stack
         finally:

@@ -23,6 +23,7 @@ from logitrack_assets.files import read_json, write_json
 
 LAST_LOG_LINES = 3
 MAX_STOP_SECONDS = 20
+LEFTOVER_SECONDS = 5
 KILL_SECONDS = 10
 MAX_CLOCK_STEP_SECONDS = 5
 """Start times are computed from the clock; a process that seems to have moved by more is another one."""
@@ -65,9 +66,13 @@ class ProcessSupervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
 
     def end_leftovers(self) -> list[str]:
-        """Kill what a killed supervisor of this home folder left, and return the names of these processes."""
+        """End what a killed supervisor of this home folder left, and return the names of these processes.
+
+        They get SIGTERM, so that the service stores what it has queued, and are killed after `LEFTOVER_SECONDS`.
+        """
         recorded = [RecordedProcess(**row) for row in (read_json(self._record) or {}).get("processes", [])]
         left = [process for process in recorded if process.members()]
+        _terminate_all([member for process in left for member in process.members()])
         for process in left:
             _kill_all(process.members())
         self._write_record()
@@ -201,6 +206,13 @@ def _session_members(number: int) -> list[psutil.Process]:
             if os.getsid(process.pid) == number:
                 members.append(process)
     return members
+
+
+def _terminate_all(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    psutil.wait_procs(processes, timeout=LEFTOVER_SECONDS)
 
 
 def _kill_all(processes: Sequence[psutil.Process]) -> None:
