@@ -80,7 +80,7 @@ def root(
 
 @app.command("up")
 def up_command() -> None:
-    """Run PostgreSQL, Dagster and the service until Ctrl-C; the first start trains on the packaged sample."""
+    """Run PostgreSQL, Dagster and the service until Ctrl-C; the first start trains on the source's newest months."""
     require_extras("assets", "service")
     from logitrack_assets.commands.stack import run_stack
 
@@ -173,13 +173,13 @@ def clean_command(
 
 @app.command("env")
 def env_command() -> None:
-    """Print what to export so that `dg` and `dagster` work on this instance: eval "$(logitrack env)"."""
+    """Print what to export so that `dg` and `dagster` act as under `up`: eval "$(logitrack env)"."""
     require_extras("assets")
+    from logitrack_assets.commands.first_load import stack_environment
     from logitrack_assets.home import require_home
-    from logitrack_assets.instance import dagster_environment
 
     require_home(get_settings().home)
-    for name, value in dagster_environment(get_settings()).items():
+    for name, value in stack_environment(get_settings()).items():
         print(f"export {name}={shlex.quote(value)}")
 
 

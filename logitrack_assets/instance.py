@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
 from dagster._config import Field
+from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
 from logitrack_assets.database import driver_url, migrated_database_url
 from logitrack_assets.settings import Settings, get_settings
+
+DEFINITIONS_MODULE = "logitrack_assets.definitions"
+LOCATION_NAME = "logitrack"
+"""Name of the code location, as in `workspace.yaml`."""
 
 _PACKAGE = Path(__file__).parent
 
@@ -48,6 +60,16 @@ class LogitrackStorage(DagsterPostgresStorage):
     ) -> LogitrackStorage:
         """Return the storage, once the database accepts connections and its schema is current."""
         return cls(postgres_url=driver_url(migrated_database_url(get_settings()), "psycopg2"), inst_data=inst_data)
+
+
+def job_origin(name: str) -> RemoteJobOrigin:
+    """Return where a job of the code location comes from.
+
+    Dagster's UI finds a run on the pages of its job, and can execute it again, by the names in this origin.
+    """
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=DEFINITIONS_MODULE)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name=LOCATION_NAME)
+    return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(name)
 
 
 def dagster_environment(settings: Settings) -> dict[str, str]:

@@ -7,9 +7,22 @@ from itertools import pairwise
 from dagster import MonthlyPartitionsDefinition
 
 from logitrack_assets.months import Month
+from logitrack_assets.settings import get_settings
 
-MONTHS = MonthlyPartitionsDefinition(start_date="2011-01", fmt="%Y-%m")
-"""One partition per calendar month, keyed `YYYY-MM`, from 2011: the first year in which all fleets report zones."""
+
+def monthly_partitions(first: str, last: str | None = None) -> MonthlyPartitionsDefinition:
+    """Return one partition per calendar month, keyed `YYYY-MM`.
+
+    Args:
+        first: The first month.
+        last: The last month; the last complete one when None.
+    """
+    end = str(Month.parse(last).next) if last is not None else None  # Dagster excludes the end
+    return MonthlyPartitionsDefinition(start_date=first, end_date=end, fmt="%Y-%m")
+
+
+MONTHS = monthly_partitions(get_settings().first_month, get_settings().last_month)
+"""The partitions of all trip assets. All fleets report zones from 2011 on."""
 
 
 def month_range(first: str, last: str) -> list[str]:

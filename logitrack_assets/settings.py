@@ -24,6 +24,7 @@ PREFIX = "LOGITRACK_"
 INTERNAL_VARIABLES = frozenset({"LOGITRACK_COMPUTE_LOGS", "LOGITRACK_TEST_TLC"})
 """Variables with the prefix that are not settings: the folder of Dagster's compute logs, and the tests' data folder."""
 
+MonthKey = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
@@ -45,6 +46,19 @@ class Settings(BaseSettings):
     )
     fleets: Annotated[tuple[Literal["yellow", "green"], ...], NoDecode] = Field(
         ("yellow",), min_length=1, description="Fleets to load, separated by commas: `yellow`, `green`."
+    )
+    first_month: MonthKey = Field(
+        "2011-01",
+        description="Month `YYYY-MM` at which the partitions begin; `up` and `demo` take the first one of a folder "
+        "when it is unset.",
+    )
+    last_month: MonthKey | None = Field(
+        None,
+        description="Month `YYYY-MM` at which the partitions end, for a source that does not grow; the last complete "
+        "month when unset. `up` and `demo` take the last one of the packaged sample.",
+    )
+    first_load_months: int = Field(
+        12, ge=2, le=120, description="Months that the first `up` or `demo` loads: the newest of the source."
     )
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL as `postgresql://user:password@host/db`; the embedded one when unset."
@@ -109,6 +123,11 @@ class Settings(BaseSettings):
     service_port: Port = Field(8000, description="Port of the HTTP service.")
     dagster_host: str = Field("127.0.0.1", description="Address Dagster's web UI listens on.")
     dagster_port: Port = Field(3000, description="Port of Dagster's web UI.")
+    dagster_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names under which browsers reach Dagster's web UI, separated by commas, besides the loopback "
+        "ones and `LOGITRACK_DAGSTER_HOST`.",
+    )
 
     @field_validator("home")
     @classmethod
@@ -121,6 +140,13 @@ class Settings(BaseSettings):
         if isinstance(fleets, str):
             return tuple(dict.fromkeys(part.strip().lower() for part in fleets.split(",") if part.strip()))
         return fleets
+
+    @field_validator("dagster_allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, hosts: object) -> object:
+        if isinstance(hosts, str):
+            return tuple(part.strip().lower() for part in hosts.split(",") if part.strip())
+        return hosts
 
     @property
     def source_url(self) -> str:

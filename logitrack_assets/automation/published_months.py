@@ -24,7 +24,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from logitrack_assets.automation.jobs import ingest_month
 from logitrack_assets.lake import Lake
-from logitrack_assets.partitions import contiguous, month_range
+from logitrack_assets.months import Month
+from logitrack_assets.partitions import MONTHS, contiguous, month_range
 from logitrack_assets.resources import LakeResource
 from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.resources import TlcSource
@@ -203,8 +204,10 @@ def ingest_published_months(
     default_status=DefaultScheduleStatus.RUNNING,
     description="Fallback for the sensor: on the 20th, the month that the TLC publishes about then (two months back).",
 )
-def ingest_monthly(context: ScheduleEvaluationContext) -> RunRequest:
+def ingest_monthly(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Launch the ingestion of the month before the last one."""
     tick = context.scheduled_execution_time
-    month = month_range("2011-01", f"{tick:%Y-%m}")[-1 - PUBLICATION_DELAY_MONTHS]
+    month = str(Month(Month.parse(f"{tick:%Y-%m}").number - PUBLICATION_DELAY_MONTHS))
+    if not MONTHS.has_partition_key(month):
+        return SkipReason(f"{month} is outside the months from LOGITRACK_FIRST_MONTH to LOGITRACK_LAST_MONTH.")
     return RunRequest(run_key=f"monthly-{month}", partition_key=month, tags={"logitrack/reason": "monthly schedule"})

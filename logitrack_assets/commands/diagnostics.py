@@ -143,6 +143,30 @@ def diagnose_daemon(settings: Settings) -> str:
     return "all heartbeats are recent"
 
 
+def diagnose_runs(settings: Settings) -> str:
+    """Return how many runs are in progress.
+
+    Raises:
+        LogitrackError: The worker process of a run is gone.
+    """
+    # Imported here: Dagster takes more than a second.
+    from dagster import DagsterInstance
+
+    from logitrack_assets.instance import dagster_environment
+    from logitrack_assets.run_workers import active_runs, stuck_runs
+
+    os.environ.update(dagster_environment(settings))
+    with DagsterInstance.get() as instance:
+        stuck, active = stuck_runs(instance), len(active_runs(instance))
+    if stuck:
+        named = ", ".join(f"{run.run_id[:8]} of {run.job_name}" for run in stuck)
+        raise LogitrackError(
+            f"The process of {named} is gone; later runs wait for it.",
+            hint="A running daemon ends such a run within a minute; the next `logitrack up` does so at its start.",
+        )
+    return f"{active} in progress, none stuck"
+
+
 def diagnose_spark_slots(settings: Settings) -> str:
     """Return how many runs may start Spark now, and how many runs there are.
 

@@ -53,6 +53,7 @@ _PARTS = (
     _Part("Dagster port", diagnostics.diagnose_dagster_port),
     _Part("database", diagnostics.diagnose_database, _HOME),
     _Part("Dagster daemon", diagnostics.diagnose_daemon, _DATABASE),
+    _Part("Dagster runs", diagnostics.diagnose_runs, _DATABASE),
     _Part("Spark slots", diagnostics.diagnose_spark_slots, _DATABASE),
     _Part("data source", require_source),
     _Part("lake", diagnostics.diagnose_lake, _HOME),

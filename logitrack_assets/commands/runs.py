@@ -7,13 +7,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, EventLogEntry
-from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster._core.utils import make_new_run_id
 from rich.console import Console
 
-from logitrack_assets.definitions import defs
+from logitrack_assets.instance import DEFINITIONS_MODULE, job_origin
+from logitrack_assets.run_workers import worker_tags
 
 POLL_SECONDS = 0.5
 PAGE_SIZE = 200
@@ -48,6 +50,8 @@ def run_job(
 ) -> RunReport:
     """Run a job of the code location in this process and return its report.
 
+    The run has the origin of the code location, so that Dagster's UI treats it like one that it launched itself.
+
     Args:
         instance: Where the run is recorded.
         name: Name of the job.
@@ -55,36 +59,87 @@ def run_job(
         months: First and last month, for a job with partitions.
         config: Run configuration.
         tags: Tags of the run.
+
+    Raises:
+        KeyboardInterrupt: A signal interrupted the run, which is recorded as canceled.
     """
-    run_id = make_new_run_id()
     all_tags = dict(tags or {})
     if months is not None:
         all_tags |= {ASSET_PARTITION_RANGE_START_TAG: months[0], ASSET_PARTITION_RANGE_END_TAG: months[1]}
+    job = ReconstructableRepository.for_module(DEFINITIONS_MODULE, "defs").get_reconstructable_job(name)
+    return execute_job_here(instance, job, console, tags=all_tags, config=config or {})
+
+
+def execute_job_here(
+    instance: DagsterInstance,
+    job: ReconstructableJob,
+    console: Console,
+    *,
+    tags: dict[str, str],
+    config: dict[str, Any],
+) -> RunReport:
+    """Run a job in this process and return its report.
+
+    Args:
+        instance: Where the run is recorded.
+        job: The job; a launched run of it loads its definition anew.
+        console: Receives the progress.
+        tags: Tags of the run.
+        config: Run configuration.
+
+    Raises:
+        KeyboardInterrupt: A signal interrupted the run, which is recorded as canceled.
+    """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)  # the printer below shows the progress
-    printer = _ProgressPrinter(instance, run_id, console)
+    run = _create_run(instance, job, worker_tags() | tags, _QUIET_LOGGER | config)
+    printer = _ProgressPrinter(instance, run.run_id, console)
     printer.start()
     try:
-        result = defs.resolve_job_def(name).execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            tags=all_tags,
-            run_config=_QUIET_LOGGER | (config or {}),
-            raise_on_error=False,
-        )
-    except BaseException:
-        _report_interrupted(instance, run_id)
-        raise
+        _execute(instance, job, run)
     finally:
         printer.stop()
+    ended = instance.get_run_by_id(run.run_id)
+    status = ended.status if ended is not None else None
+    if status is DagsterRunStatus.CANCELED:
+        raise KeyboardInterrupt
+    return RunReport(run.run_id, status is DagsterRunStatus.SUCCESS, printer.seconds, printer.failures)
+
+
+def _create_run(
+    instance: DagsterInstance, job: ReconstructableJob, tags: dict[str, str], config: dict[str, Any]
+) -> DagsterRun:
+    definition = job.get_definition()
+    return instance.create_run_for_job(
+        definition,
+        run_config=config,
+        tags={**definition.run_tags, **tags},
+        remote_job_origin=job_origin(definition.name),
+        job_code_origin=job.get_python_origin(),
+    )
+
+
+def _execute(instance: DagsterInstance, job: ReconstructableJob, run: DagsterRun) -> None:
+    """Execute a run; a signal, which Dagster reports as an interrupted step, cancels it."""
+    try:
+        for event in execute_run_iterator(job, run, instance):
+            if event.is_step_failure and event.step_failure_data.error_source is ErrorSource.INTERRUPT:
+                _report_canceling(instance, run.run_id)
+    except BaseException:
+        _report_canceled(instance, run.run_id)
+        raise
+
+
+def _report_canceling(instance: DagsterInstance, run_id: str) -> None:
+    """Record that a run is being canceled, without which Dagster would record the interrupt as a failure."""
     run = instance.get_run_by_id(run_id)
-    success = result.success and run is not None and run.status == DagsterRunStatus.SUCCESS
-    return RunReport(run_id, success, printer.seconds, printer.failures)
+    if run is not None and run.status is DagsterRunStatus.STARTED:
+        instance.report_run_canceling(run, message="Interrupted on the command line.")
 
 
-def _report_interrupted(instance: DagsterInstance, run_id: str) -> None:
+def _report_canceled(instance: DagsterInstance, run_id: str) -> None:
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
-        instance.report_run_failed(run, message="Interrupted from the command line.")
+        instance.report_run_canceled(run, message="Interrupted on the command line.")
 
 
 class _ProgressPrinter(threading.Thread):

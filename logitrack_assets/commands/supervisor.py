@@ -1,4 +1,7 @@
-"""Child processes that end with this process, and the lock against a second `up` on one home folder."""
+"""Child processes that end with this process, and the lock against a second `up` on one home folder.
+
+The children are written down: when this process is killed, the next one on the home folder ends what it left.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,22 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
+
+import psutil
 
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.files import read_json, write_json
 
 LAST_LOG_LINES = 3
+MAX_STOP_SECONDS = 20
+LEFTOVER_SECONDS = 5
+KILL_SECONDS = 10
+MAX_CLOCK_STEP_SECONDS = 5
+"""Start times are computed from the clock; a process that seems to have moved by more is another one."""
 
 
 @contextmanager
@@ -40,39 +53,45 @@ def single_instance(home: Path, command: str) -> Iterator[None]:
 
 
 class ProcessSupervisor:
-    """Child processes, each in a process group of its own and with a log file.
+    """Child processes, each in a session of its own and with a log file.
 
     Args:
-        logs: Folder of the log files.
+        home: Folder of the installation; logs go to `logs/`, the processes are listed in `processes.json`.
     """
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    def __init__(self, home: Path) -> None:
+        self._logs = home / "logs"
+        self._record = home / "processes.json"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
+
+    def end_leftovers(self) -> list[str]:
+        """End what a killed supervisor of this home folder left, and return the names of these processes.
+
+        They get SIGTERM, so that the service stores what it has queued, and are killed after `LEFTOVER_SECONDS`.
+        """
+        recorded = [RecordedProcess(**row) for row in (read_json(self._record) or {}).get("processes", [])]
+        left = [process for process in recorded if process.members()]
+        _terminate_all([member for process in left for member in process.members()])
+        for process in left:
+            _kill_all(process.members())
+        self._write_record()
+        return [process.name for process in left]
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start a command whose output goes to `<logs>/<name>.log`."""
         with (self._logs / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                start_new_session=True,  # Ctrl-C reaches this process only, which ends its children in order
-            )
+            self._spawn(name, command, environment, log)
 
-    def run(self, command: Sequence[str], environment: Mapping[str, str], error: str) -> None:
+    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], error: str) -> None:
         """Run a command to its end; its output goes to this terminal.
 
         Raises:
             LogitrackError: It failed; the message begins with `error`.
         """
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(environment), start_new_session=True)
-        self._running[error] = process
+        process = self._spawn(name, command, environment, None)
         code = process.wait()
-        del self._running[error]
+        self._forget(name)
         if code != 0:
             raise LogitrackError(f"{error} (exit code {code}).", hint="The reason is in the output above.")
 
@@ -91,21 +110,113 @@ class ProcessSupervisor:
                     hint=f"See {log}.",
                 )
 
-    def stop(self, timeout_seconds: float = 20) -> None:
-        """End every process by SIGINT, then SIGTERM, and kill what is left of its process group."""
-        for process in self._running.values():
+    def stop_one(self, name: str, timeout_seconds: float = MAX_STOP_SECONDS) -> None:
+        """End one process, if it runs, as `stop` does."""
+        if name in self._running:
+            self._stop([name], timeout_seconds)
+
+    def stop(self, timeout_seconds: float = MAX_STOP_SECONDS) -> None:
+        """End every process by SIGINT, then SIGTERM, and kill what is left of its session."""
+        self._stop(list(self._running), timeout_seconds)
+
+    def _spawn(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None
+    ) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT if log is not None else None,
+            env=dict(environment),
+            start_new_session=True,  # Ctrl-C reaches this process only, which ends its children in order
+        )
+        self._running[name] = process
+        self._write_record()
+        return process
+
+    def _stop(self, names: Sequence[str], timeout_seconds: float) -> None:
+        processes = [self._running[name] for name in names]
+        for process in processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + timeout_seconds
-        for process in self._running.values():
+        for process in processes:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.terminate()
-        for process in self._running.values():
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for process in processes:
+            _kill_all(_session_members(process.pid))
             process.wait()
-        self._running.clear()
+        for name in names:
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        del self._running[name]
+        self._write_record()
+
+    def _write_record(self) -> None:
+        started = (RecordedProcess.from_running(name, process.pid) for name, process in self._running.items())
+        write_json(self._record, {"processes": [asdict(process) for process in started]})
+
+
+@dataclass(frozen=True)
+class RecordedProcess:
+    """A child process as it was written down.
+
+    Attributes:
+        name: Name of the process.
+        number: Its process number, which is also the number of its session.
+        started: Start in seconds since 1970; None when it had ended before it was written down.
+    """
+
+    name: str
+    number: int
+    started: float | None
+
+    @classmethod
+    def from_running(cls, name: str, number: int) -> RecordedProcess:
+        """Return the record of a process that was just started."""
+        return cls(name, number, _start_time(number))
+
+    def members(self) -> list[psutil.Process]:
+        """Return the processes that are left of it: itself and the members of its session.
+
+        A number in use as a session's is not given to a new process. Another start time therefore means that the
+        whole session has ended and that the number was given again.
+        """
+        started = _start_time(self.number)
+        if started is not None and (self.started is None or abs(started - self.started) > MAX_CLOCK_STEP_SECONDS):
+            return []
+        return _session_members(self.number)
+
+
+def _start_time(number: int) -> float | None:
+    try:
+        return float(psutil.Process(number).create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _session_members(number: int) -> list[psutil.Process]:
+    """Return the processes of a session. Spark's Python workers leave the process group, but not the session."""
+    members = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) == number:
+                members.append(process)
+    return members
+
+
+def _terminate_all(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    psutil.wait_procs(processes, timeout=LEFTOVER_SECONDS)
+
+
+def _kill_all(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=KILL_SECONDS)

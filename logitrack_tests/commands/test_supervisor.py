@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from logitrack_assets.commands.supervisor import ProcessSupervisor, single_instance
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.files import write_json
 
 # A child that ignores SIGINT and SIGTERM and has a child of its own.
 STUBBORN = """
@@ -28,7 +30,7 @@ def test_stop_kills_children_and_grandchildren(tmp_path: Path) -> None:
     supervisor = ProcessSupervisor(tmp_path)
     supervisor.start("stubborn", [sys.executable, "-c", STUBBORN], os.environ)
     deadline = time.monotonic() + 20
-    while not (tmp_path / "stubborn.log").read_text() and time.monotonic() < deadline:
+    while not (tmp_path / "logs" / "stubborn.log").read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     family = psutil.Process().children(recursive=True)
     started = [process for process in family if "time.sleep(600)" in " ".join(process.cmdline())]
@@ -36,6 +38,61 @@ def test_stop_kills_children_and_grandchildren(tmp_path: Path) -> None:
     supervisor.stop(timeout_seconds=0.5)
     _, alive = psutil.wait_procs(started, timeout=10)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_leftovers_of_a_killed_supervisor_are_ended(tmp_path: Path) -> None:
+    """Kill a supervisor; its child and grandchild, which left the process group, are ended by the next one."""
+    child = (
+        "import os, subprocess, sys, time; "
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], process_group=0); time.sleep(600)"
+    )
+    code = (
+        "import os, sys, time; from pathlib import Path; "
+        "from logitrack_assets.commands.supervisor import ProcessSupervisor; "
+        f"ProcessSupervisor(Path({str(tmp_path)!r})).start('worker', [sys.executable, '-c', {child!r}], os.environ); "
+        "time.sleep(600)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 30
+    family: list[psutil.Process] = []
+    while len(family) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        family = psutil.Process(killed.pid).children(recursive=True)
+    assert len(family) == 2
+    killed.kill()
+    killed.wait()
+    assert all(process.is_running() for process in family)
+
+    assert ProcessSupervisor(tmp_path).end_leftovers() == ["worker"]
+
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert ProcessSupervisor(tmp_path).end_leftovers() == []
+
+
+def test_reused_process_number_is_not_killed(tmp_path: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    try:
+        record = {"processes": [{"name": "service", "number": other.pid, "started": time.time() - 3600}]}
+        write_json(tmp_path / "processes.json", record)
+        assert ProcessSupervisor(tmp_path).end_leftovers() == []
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_one_process_is_stopped_and_the_others_run_on(tmp_path: Path) -> None:
+    supervisor = ProcessSupervisor(tmp_path)
+    for name in ("first", "second"):
+        supervisor.start(name, [sys.executable, "-c", "import time; time.sleep(600)"], os.environ)
+    first, second = psutil.Process().children()[-2:]
+    supervisor.stop_one("first")
+    assert not first.is_running()
+    assert second.is_running()
+    supervisor.check()
+    supervisor.stop()
+    assert not second.is_running()
 
 
 def test_ended_child_is_reported_with_its_last_lines(tmp_path: Path) -> None:

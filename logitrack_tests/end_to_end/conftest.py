@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,21 @@ import psutil
 import pytest
 
 from logitrack_tests.conftest import REPOSITORY
+
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on InvalidSubsetError { message }
+  }
+}
+"""
+STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+SELECTOR = {"repositoryLocationName": "logitrack", "repositoryName": "__repository__"}
+FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
 def free_port() -> int:
@@ -95,6 +110,43 @@ class Installation:
             [sys.executable, "-c", code, sql], env=self.environment(), capture_output=True, text=True, check=True
         )
         return result.stdout.splitlines()
+
+    def has_table(self, name: str) -> bool:
+        """Return whether the database has a table; Dagster creates its own at its first start."""
+        return self.query(f"select to_regclass('{name}') is not null") == ["True"]
+
+    def graphql(self, query: str, **variables: object) -> dict:
+        """Return the data of a GraphQL request, sent as Dagster's UI sends it."""
+        body = {"query": query, "variables": variables}
+        answer = httpx2.post(f"{self.dagster}/graphql", json=body, timeout=60)
+        answer.raise_for_status()
+        content = answer.json()
+        assert "errors" not in content, content
+        return content["data"]
+
+    def launch(self, job: str, *assets: str, **tags: str) -> str:
+        """Queue a run of a job, or of some of its assets, as Dagster's UI does; return its id."""
+        selection = {"assetSelection": [{"path": [name]} for name in assets], "assetCheckSelection": []}
+        parameters = {
+            "selector": SELECTOR | {"jobName": job} | (selection if assets else {}),
+            "mode": "default",
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": f"dagster/{name}", "value": value} for name, value in tags.items()]},
+        }
+        result = self.graphql(LAUNCH, params=parameters)["launchPipelineExecution"]
+        assert result["__typename"] == "LaunchRunSuccess", result
+        return result["run"]["runId"]
+
+    def run_status(self, run_id: str) -> str:
+        """Return Dagster's status of a run."""
+        return self.graphql(STATUS, id=run_id)["runOrError"]["status"]
+
+    def wait_for_run(self, run_id: str, seconds: float, statuses: Collection[str] = FINISHED) -> str:
+        """Wait until a run has one of the statuses; return its last one."""
+        deadline = time.monotonic() + seconds
+        while (status := self.run_status(run_id)) not in statuses and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return status
 
     def wait_until_ready(self, process: subprocess.Popen[str], seconds: float) -> float:
         """Wait until the service and Dagster answer; return the seconds."""

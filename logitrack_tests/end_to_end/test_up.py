@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
@@ -15,61 +14,43 @@ import psutil
 
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.conftest import REPOSITORY
-from logitrack_tests.end_to_end.conftest import Installation
-
-LAUNCH = """
-mutation Launch($params: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-    ... on RunConfigValidationInvalid { errors { message } }
-    ... on InvalidSubsetError { message }
-  }
-}
-"""
-STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-SELECTOR = {"repositoryLocationName": "logitrack", "repositoryName": "__repository__"}
-
-
-def _graphql(installation: Installation, query: str, **variables: object) -> dict:
-    answer = httpx2.post(f"{installation.dagster}/graphql", json={"query": query, "variables": variables}, timeout=60)
-    answer.raise_for_status()
-    body = answer.json()
-    assert "errors" not in body, body
-    return body["data"]
-
-
-def _wait_for(installation: Installation, run_id: str, seconds: float) -> str:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        status = _graphql(installation, STATUS, id=run_id)["runOrError"]["status"]
-        if status in ("SUCCESS", "FAILURE", "CANCELED"):
-            return status
-        time.sleep(0.5)
-    return f"still {status}"
+from logitrack_tests.end_to_end.conftest import SELECTOR, Installation
 
 
 def test_month_is_materialised_from_the_ui(running: Installation) -> None:
     """Send what the UI sends for one month of the trip assets; the run passes queue, daemon and worker."""
     names = ("bronze_trips", "silver_trips", "rejected_trips")
-    data = _graphql(
-        running,
-        LAUNCH,
-        params={
-            "selector": SELECTOR
-            | {
-                "jobName": "__ASSET_JOB",
-                "assetSelection": [{"path": [name]} for name in names],
-                "assetCheckSelection": [],
-            },
-            "mode": "default",
-            "runConfigData": {},
-            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "2019-03"}]},
-        },
-    )["launchPipelineExecution"]
-    assert data["__typename"] == "LaunchRunSuccess", data
-    assert _wait_for(running, data["run"]["runId"], seconds=400) == "SUCCESS"
+    run_id = running.launch("__ASSET_JOB", *names, partition="2019-03")
+    assert running.wait_for_run(run_id, seconds=400) == "SUCCESS"
+
+
+def test_runs_of_the_command_line_are_runs_of_the_code_location(running: Installation) -> None:
+    """Find the demo's own runs on the pages of their jobs, and execute one again, as the UI does."""
+    query = """
+    query Runs($filter: RunsFilter!) {
+      runsOrError(filter: $filter) {
+        ... on Runs { results { runId hasReExecutePermission repositoryOrigin { repositoryLocationName } } }
+      }
+    }
+    """
+    of_location = [{"key": ".dagster/repository", "value": "__repository__@logitrack"}]
+    for job in ("ingest_month", "retrain_eta"):
+        runs = running.graphql(query, filter={"pipelineName": job, "tags": of_location})["runsOrError"]["results"]
+        assert runs, f"the page of {job} is empty"
+        assert all(run["hasReExecutePermission"] for run in runs)
+        assert {run["repositoryOrigin"]["repositoryLocationName"] for run in runs} == {"logitrack"}
+
+
+def test_other_pages_cannot_send_requests_to_dagster(running: Installation) -> None:
+    (run_id, *_) = running.query("select run_id from runs where status = 'SUCCESS'")
+    mutation = f'mutation {{ deletePipelineRun(runId: "{run_id}") {{ __typename }} }}'
+    address, parameters = f"{running.dagster}/graphql", {"query": mutation}
+    assert httpx2.get(address, params=parameters, timeout=30).status_code == 405
+    assert httpx2.post(address, params=parameters, timeout=30).status_code == 415
+    for headers, status in (({"Origin": "https://evil.example"}, 403), ({"Host": "evil.example"}, 421)):
+        answer = httpx2.post(address, json=parameters, headers=headers, timeout=30)
+        assert answer.status_code == status
+    assert running.query(f"select count(*) from runs where run_id = '{run_id}'") == ["1"]
 
 
 def test_sensors_and_schedules_run_by_default(running: Installation) -> None:
@@ -83,7 +64,7 @@ def test_sensors_and_schedules_run_by_default(running: Installation) -> None:
       }
     }
     """
-    repository = _graphql(running, query, selector=SELECTOR)["repositoryOrError"]
+    repository = running.graphql(query, selector=SELECTOR)["repositoryOrError"]
     states = {row["name"]: row["sensorState"]["status"] for row in repository["sensors"]}
     states |= {row["name"]: row["scheduleState"]["status"] for row in repository["schedules"]}
     assert {"ingest_published_months", "retrain_when_due", "alert_on_failure", "ingest_monthly"} <= set(states)

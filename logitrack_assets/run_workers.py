@@ -1,0 +1,232 @@
+"""Worker processes of Dagster runs: whether they exist, and the runs whose worker is gone.
+
+Dagster's default launcher cannot check its workers, so a run whose worker was killed together with its code server
+stays STARTED until `dagster/max_runtime`. The launcher here can: `dagster.yaml` names it, the daemon's run monitoring
+calls it, and `logitrack up` and `logitrack doctor` use the same functions.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from enum import StrEnum
+
+import psutil
+from dagster import DagsterError, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import deserialize_value
+
+WORKER_HOST_TAG = "logitrack/worker_host"
+"""Run tag: name of the machine whose process numbers the run's events have."""
+
+WORKER_PROCESS_TAG = "logitrack/worker_process"
+"""Run tag of runs of the command line: number and start time of the process that created and executes the run."""
+
+STOPPED_TAG = "logitrack/stopped"
+"""Run tag: `yes` when the stack ended before the run, `resumed` once it has been launched again."""
+
+ACTIVE_STATUSES = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+"""Statuses of runs that have or had a worker: every unfinished one but QUEUED."""
+
+MAX_CLOCK_STEP_SECONDS = 5
+"""A process that started later than this after the event with its number is another one: the number was reused."""
+
+POLL_SECONDS = 0.25
+_CONNECT_SECONDS = 2
+
+
+class WorkerState(StrEnum):
+    """State of a run's worker as seen from this machine."""
+
+    running = "running"
+    gone = "gone"
+    unknown = "unknown"
+
+
+class MonitoredRunLauncher(DefaultRunLauncher):
+    """Dagster's default launcher with a health check of the workers."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Launch a run through its code server; record this machine's name when the server runs on it."""
+        run = context.dagster_run
+        if context.workspace is not None and run.remote_job_origin is not None:
+            location = context.workspace.get_code_location(run.remote_job_origin.location_name)
+            if isinstance(location, GrpcServerCodeLocation) and location.socket:
+                self._instance.add_run_tags(run.run_id, {WORKER_HOST_TAG: socket.gethostname()})
+        super().launch_run(context)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """True: the daemon's run monitoring calls `check_run_worker_health`."""
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Return NOT_FOUND for a run whose worker is gone, else RUNNING."""
+        if worker_state(self._instance, run) is WorkerState.gone:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The process that executed the run does not exist.")
+        return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+
+def worker_state(instance: DagsterInstance, run: DagsterRun) -> WorkerState:
+    """Return the state of a run's worker.
+
+    A worker of this machine is found by the process number in the run's events. A code server on another machine says
+    whether it executes the run; it must be `dagster api grpc`, because the proxy of `dagster code-server start` answers
+    for its newest process only.
+    """
+    server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+    if "port" in server:
+        return _remote_worker_state(server, run)
+    host = socket.gethostname()
+    if run.tags.get(WORKER_HOST_TAG, host) != host:
+        return WorkerState.unknown
+    # A launched run can have the tag of the run of the command line that it repeats.
+    worker = (_tagged_process(run) if not server else None) or _recorded_process(instance, run)
+    if worker is not None:
+        return WorkerState.running if _is_same_process(*worker) else WorkerState.gone
+    # No worker has been recorded: it is being started, unless its code server is gone.
+    if "socket" in server and not accepts_connections(server["socket"]):
+        return WorkerState.gone
+    return WorkerState.unknown
+
+
+def accepts_connections(path: str) -> bool:
+    """Return whether a process listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        try:
+            probe.connect(path)
+        except TimeoutError:  # it exists and is busy
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def worker_tags() -> dict[str, str]:
+    """Return the tags of a run that this process creates and executes.
+
+    Its events cannot have the process number: creating a run of many months takes seconds before its first event.
+    """
+    process = psutil.Process()
+    return {WORKER_HOST_TAG: socket.gethostname(), WORKER_PROCESS_TAG: f"{process.pid} {process.create_time()}"}
+
+
+def active_runs(instance: DagsterInstance) -> list[DagsterRun]:
+    """Return the runs that have or had a worker and are not finished, newest first."""
+    return list(instance.get_runs(RunsFilter(statuses=ACTIVE_STATUSES)))
+
+
+def stuck_runs(instance: DagsterInstance) -> list[DagsterRun]:
+    """Return the unfinished runs whose worker is gone, newest first."""
+    return [run for run in active_runs(instance) if worker_state(instance, run) is WorkerState.gone]
+
+
+def end_stuck_runs(instance: DagsterInstance, reason: str) -> list[DagsterRun]:
+    """Record the end of every stuck run and return them.
+
+    A run that was being canceled becomes CANCELED, every other one FAILURE. Runs that a daemon had launched are marked
+    with `STOPPED_TAG`, so that the next stack can resume them.
+
+    Args:
+        instance: Where the runs are recorded.
+        reason: What ended the worker, for the run's events.
+    """
+    stuck = stuck_runs(instance)
+    for run in stuck:
+        mark_stopped(instance, run)
+        if run.status is DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, message=reason)
+        else:
+            instance.report_run_failed(run, message=reason)
+    return stuck
+
+
+def cancel_active_runs(instance: DagsterInstance, timeout_seconds: float) -> None:
+    """Cancel every run that a worker of this machine executes, and wait until the workers have recorded it.
+
+    A run of the command line is recorded as being canceled; the signal to its process ends it.
+    """
+    host = socket.gethostname()
+    runs = [run for run in active_runs(instance) if run.tags.get(WORKER_HOST_TAG) == host]
+    launched = {run.run_id for run in runs if GRPC_INFO_TAG in run.tags}
+    for run in runs:
+        mark_stopped(instance, run)
+        if run.run_id in launched:
+            _terminate(instance, run)
+        elif run.status is not DagsterRunStatus.CANCELING:
+            instance.report_run_canceling(run)
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        if not launched & {run.run_id for run in active_runs(instance)}:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _terminate(instance: DagsterInstance, run: DagsterRun) -> None:
+    try:
+        instance.run_launcher.terminate(run.run_id)
+    except (DagsterError, OSError) as error:  # its code server is gone; `end_stuck_runs` records the end
+        instance.report_engine_event(f"The code server did not take the termination ({error}).", run)
+
+
+def mark_stopped(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Mark a run that ends because its stack ends; a run of the command line is left to its user."""
+    if GRPC_INFO_TAG in run.tags and run.status is not DagsterRunStatus.CANCELING:
+        instance.add_run_tags(run.run_id, {STOPPED_TAG: "yes"})
+
+
+def stopped_runs(instance: DagsterInstance) -> list[DagsterRun]:
+    """Return the runs that ended with their stack and have not been resumed, oldest first."""
+    return list(reversed(instance.get_runs(RunsFilter(tags={STOPPED_TAG: "yes"}))))
+
+
+def _tagged_process(run: DagsterRun) -> tuple[int, float] | None:
+    """Return number and start time of the process of a run of the command line."""
+    number, _, started = run.tags.get(WORKER_PROCESS_TAG, "").partition(" ")
+    return (int(number), float(started)) if started else None
+
+
+def _recorded_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, float] | None:
+    """Return the newest process number in a run's events, with the time of its event."""
+    for entry in reversed(instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)):
+        event = entry.dagster_event
+        number = event.engine_event_data.metadata.get("pid") if event is not None else None
+        if number is not None:
+            return int(str(number.value)), entry.timestamp
+    return None
+
+
+def _is_same_process(number: int, seen_at: float) -> bool:
+    """Return whether the process that had this number at a time (seconds since 1970) still runs."""
+    try:
+        process = psutil.Process(number)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return float(process.create_time()) <= seen_at + MAX_CLOCK_STEP_SECONDS
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _remote_worker_state(server: dict[str, object], run: DagsterRun) -> WorkerState:
+    client = DagsterGrpcClient(
+        host=str(server["host"]), port=int(str(server["port"])), use_ssl=bool(server.get("use_ssl"))
+    )
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=_CONNECT_SECONDS)
+    except Exception:
+        return WorkerState.unknown
+    if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
+        return WorkerState.running
+    # The server does not execute the run, or already cancels it.
+    return WorkerState.unknown if run.status is DagsterRunStatus.CANCELING else WorkerState.gone
