@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from dagster import (
     AssetKey,
+    AssetMaterialization,
     AssetRecordsFilter,
     DagsterEventType,
     DagsterInstance,
@@ -22,7 +23,7 @@ from dagster import (
     ExecuteInProcessResult,
     in_process_executor,
 )
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.data_version import DATA_VERSION_TAG, CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
@@ -31,7 +32,7 @@ from logitrack_assets.definitions import resources_from_settings
 from logitrack_assets.eta.assets import assets as eta_assets
 from logitrack_assets.eta.checks import checks as eta_checks
 from logitrack_assets.lake import Lake
-from logitrack_assets.materializations import COLUMN_ENTRIES
+from logitrack_assets.materializations import COLUMN_ENTRIES, UNVERSIONED
 from logitrack_assets.partitions import MONTHS, month_range
 from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.assets import assets as trip_assets
@@ -157,6 +158,13 @@ def test_bad_month_shows_its_reason(runs: RangeRuns, ingested: ExecuteInProcessR
 
 
 def test_nothing_is_unsynced_after_a_range(runs: RangeRuns, ingested: ExecuteInProcessResult) -> None:
+    assert runs.stale() == []
+
+
+def test_promotion_does_not_make_drift_unsynced(runs: RangeRuns, ingested: ExecuteInProcessResult) -> None:
+    """`eta_champion` records this data version; test_training_pipeline checks that."""
+    promotion = AssetMaterialization("eta_champion", tags={DATA_VERSION_TAG: UNVERSIONED.value})
+    runs.instance.report_runless_asset_event(promotion)
     assert runs.stale() == []
 
 
