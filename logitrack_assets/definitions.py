@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from dagster import (
-    AssetKey,
     AssetsDefinition,
     AssetSpec,
     ConfigurableResource,
     Definitions,
     FreshnessPolicy,
+    MetadataValue,
     apply_freshness_policy,
     in_process_executor,
     with_source_code_references,
@@ -19,20 +19,25 @@ from dagster import (
 
 from logitrack_assets import automation
 from logitrack_assets.eta.assets import assets as eta_assets
+from logitrack_assets.eta.assets import eta_champion
 from logitrack_assets.eta.checks import checks as eta_checks
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
 from logitrack_assets.resources import AlertWebhook, LakeResource, RetentionPolicy, WarehouseResource
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
+from logitrack_assets.trips.asset_names import SAMPLE, SOURCE, STATS
 from logitrack_assets.trips.assets import assets as trip_assets
 from logitrack_assets.trips.checks import checks as trip_checks
+from logitrack_assets.trips.freshness import FAIL_AFTER_DAYS, WARN_AFTER_DAYS, newest_month_recent
 from logitrack_assets.trips.resources import TlcSource
 
-MONITORED = {AssetKey(name) for name in ("silver_trips", "analytics_sample", "trip_stats", "eta_champion")}
-"""Assets that users read, so that their age matters."""
-
-# The TLC publishes once a month: 38 days without a new month are unusual, after 45 something is broken.
-MONTHLY = FreshnessPolicy.time_window(fail_window=timedelta(days=45), warn_window=timedelta(days=38))
+SERVICE = "logitrack_service"
+TLC_PAGE = "https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page"
+# The TLC publishes once a month, so a champion is usually promoted once a month. Months themselves are checked by
+# `newest_month_recent`: a policy looks at the time of materialisation, by which a backfilled old month is fresh.
+CHAMPION_FRESHNESS = FreshnessPolicy.time_window(
+    fail_window=timedelta(days=FAIL_AFTER_DAYS), warn_window=timedelta(days=WARN_AFTER_DAYS)
+)
 
 
 def resources_from_settings(settings: Settings) -> dict[str, ConfigurableResource[Any]]:
@@ -58,19 +63,49 @@ def resources_from_settings(settings: Settings) -> dict[str, ConfigurableResourc
         "retention": RetentionPolicy(
             keep_runs_days=settings.keep_runs_days, keep_requests_days=settings.keep_requests_days
         ),
-        "alerts": AlertWebhook(),
+        "alerts": AlertWebhook(dagster_url=settings.dagster_address),
     }
 
 
 def _with_freshness(spec: AssetSpec) -> AssetSpec:
-    return apply_freshness_policy(spec, MONTHLY) if spec.key in MONITORED else spec
+    return apply_freshness_policy(spec, CHAMPION_FRESHNESS) if spec.key == eta_champion.key else spec
 
 
 assets: list[AssetsDefinition] = [asset.map_asset_specs(_with_freshness) for asset in (*trip_assets, *eta_assets)]
 
+
+def external_assets(settings: Settings) -> list[AssetSpec]:
+    """Return what Dagster does not materialise: where the trips come from, and who reads the results."""
+    source = settings.source_url
+    link = {"address": MetadataValue.url(source) if source.startswith("http") else MetadataValue.path(source)}
+    service = f"http://{settings.service_host}:{settings.service_port}"
+    return [
+        AssetSpec(
+            SOURCE,
+            group_name="sources",
+            description="Trip record files of the New York City Taxi and Limousine Commission: one Parquet file for "
+            "each fleet and month, published about two months after the month.",
+            kinds={"parquet"},
+            owners=["team:data"],
+            tags={"domain": "trips"},
+            metadata={**link, "dictionary": MetadataValue.url(TLC_PAGE)},
+        ),
+        AssetSpec(
+            SERVICE,
+            deps=[eta_champion, SAMPLE, STATS],
+            group_name="serving",
+            description="The HTTP service: predictions with the champion, and analytics on the warehouse tables.",
+            kinds={"python", "postgres"},
+            owners=["team:eta"],
+            tags={"domain": "eta"},
+            metadata={"address": MetadataValue.url(service), "api": MetadataValue.url(f"{service}/schema")},
+        ),
+    ]
+
+
 defs = Definitions(
-    assets=with_source_code_references(assets),
-    asset_checks=[*trip_checks, *eta_checks],
+    assets=[*with_source_code_references(assets), *external_assets(get_settings())],
+    asset_checks=[*trip_checks, newest_month_recent, *eta_checks],
     jobs=automation.jobs,
     schedules=automation.schedules,
     sensors=automation.sensors,

@@ -6,6 +6,7 @@ Imports light: the standard library only, because the service uses it too.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -67,6 +68,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object atomically, indented and with sorted keys; unknown types are written as text."""
     write_atomic(path, json.dumps(content, indent=2, sort_keys=True, default=str))
+
+
+def sha256_digest(path: Path) -> str:
+    """Return the SHA-256 digest of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fsync_path(path: Path) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from dagster import MonthlyPartitionsDefinition
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from logitrack_assets.months import Month
 from logitrack_assets.settings import get_settings
@@ -28,6 +34,14 @@ MONTHS = monthly_partitions(get_settings().first_month, get_settings().last_mont
 def month_range(first: str, last: str) -> list[str]:
     """Return the keys of all months from `first` to `last`, both `YYYY-MM` and both included."""
     return [str(month) for month in Month.range(Month.parse(first), Month.parse(last))]
+
+
+def months_of_run(tags: Mapping[str, str]) -> list[str] | None:
+    """Return the months that a run is launched for, by its tags; None for a run without partitions."""
+    if month := tags.get(PARTITION_NAME_TAG):
+        return [month]
+    first, last = tags.get(ASSET_PARTITION_RANGE_START_TAG), tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return None if first is None or last is None else month_range(first, last)
 
 
 def contiguous(months: list[str]) -> list[tuple[str, str]]:

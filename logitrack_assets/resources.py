@@ -67,6 +67,12 @@ class RetentionPolicy(ConfigurableResource[Any]):
 class AlertWebhook(ConfigurableResource[Any]):
     """The webhook of LOGITRACK_ALERT_WEBHOOK, when it is set."""
 
+    dagster_url: str = Field("", description="Address of Dagster's web UI, for links.")
+
+    def run_link(self, run_id: str | None) -> str:
+        """Return the address of a run in Dagster's web UI; of the list of runs for None."""
+        return f"{self.dagster_url.rstrip('/')}/runs/{run_id or ''}"
+
     def post(self, text: str) -> None:
         """Post an alert; do nothing when no webhook is set.
 

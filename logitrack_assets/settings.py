@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         1.4, gt=1, description="Factor of the test error above which the champion's error in a month counts as drift."
     )
     alert_webhook: SecretStr | None = Field(
-        None, description="Address that failures are posted to as JSON (`text`, the format of Slack's webhooks)."
+        None, description="Address that alerts are posted to as JSON (`text`, the format of Slack's webhooks)."
     )
     keep_runs_days: int = Field(
         180,
@@ -128,6 +128,9 @@ class Settings(BaseSettings):
         description="Host names under which browsers reach Dagster's web UI, separated by commas, besides the loopback "
         "ones and `LOGITRACK_DAGSTER_HOST`.",
     )
+    dagster_url: str | None = Field(
+        None, description="Address at which users open Dagster's web UI, for links in alerts; host and port when unset."
+    )
 
     @field_validator("home")
     @classmethod
@@ -152,6 +155,11 @@ class Settings(BaseSettings):
     def source_url(self) -> str:
         """Where trip files come from: the setting, or the TLC's server."""
         return self.tlc_url or TLC_SERVER
+
+    @property
+    def dagster_address(self) -> str:
+        """Address of Dagster's web UI: the setting, or host and port."""
+        return self.dagster_url or f"http://{self.dagster_host}:{self.dagster_port}"
 
     @property
     def embedded(self) -> bool:

@@ -3,8 +3,15 @@
 from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from logitrack_assets.automation.alerts import alert_on_failure
-from logitrack_assets.automation.jobs import ingest_month, rebuild_month, retrain_eta, run_checks
+from logitrack_assets.automation.alerts import alert_on_conditions, alert_on_failure
+from logitrack_assets.automation.jobs import (
+    check_freshness,
+    check_freshness_daily,
+    ingest_month,
+    rebuild_month,
+    retrain_eta,
+    run_checks,
+)
 from logitrack_assets.automation.published_months import ingest_monthly, ingest_published_months
 from logitrack_assets.automation.retention import clean_up, clean_up_weekly
 from logitrack_assets.automation.retraining import retrain_when_due
@@ -14,9 +21,10 @@ jobs: list[JobDefinition | UnresolvedAssetJobDefinition] = [
     rebuild_month,
     retrain_eta,
     run_checks,
+    check_freshness,
     clean_up,
 ]
-schedules = [ingest_monthly, clean_up_weekly]
-sensors = [ingest_published_months, retrain_when_due, alert_on_failure]
+schedules = [ingest_monthly, clean_up_weekly, check_freshness_daily]
+sensors = [ingest_published_months, retrain_when_due, alert_on_failure, alert_on_conditions]
 
 __all__ = ["jobs", "schedules", "sensors"]

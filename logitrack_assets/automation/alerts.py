@@ -1,15 +1,38 @@
-"""Run-failure alerts, deduplicated per problem for 24 hours."""
+"""Alerts on failed runs and on conditions, deduplicated per problem for 24 hours.
+
+An alert counts as reported only after the webhook accepted it; until then each evaluation posts it again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from dagster import DagsterInstance, DefaultSensorStatus, RunFailureSensorContext, SkipReason, run_failure_sensor
+from dagster import (
+    DagsterInstance,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    SensorEvaluationContext,
+    SkipReason,
+    run_failure_sensor,
+    sensor,
+)
 
-from logitrack_assets.resources import AlertError, AlertWebhook
+from logitrack_assets.automation.conditions import (
+    ConditionAlert,
+    champion_alerts,
+    refused_candidate_alerts,
+    source_alerts,
+    stuck_run_alerts,
+)
+from logitrack_assets.errors import LogitrackError
+from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
+from logitrack_assets.resources import AlertError, AlertWebhook, WarehouseResource
+from logitrack_assets.trips.resources import TlcSource
 
 REPEAT_AFTER = timedelta(hours=24)
 MAX_ERROR_CHARACTERS = 200
@@ -66,15 +89,70 @@ def _failed_step(context: RunFailureSensorContext) -> tuple[str | None, str]:
 def alert_on_failure(context: RunFailureSensorContext, alerts: AlertWebhook) -> SkipReason | None:
     """Report a failed run unless its problem was reported in the last 24 hours."""
     job, (step, error) = context.dagster_run.job_name, _failed_step(context)
-    problem, now = problem_key(job, step, error), datetime.now(UTC)
-    if not should_notify(context.instance, problem, now):
+    text = f"{job} failed at {step or 'its start'}: {error.strip()}"
+    problem = problem_key(job, step, error)
+    if not report(context.instance, alerts, context.log, problem, text, context.dagster_run.run_id):
         return SkipReason("The same problem was reported in the last 24 hours.")
-    text = f"logitrack: {job} failed at {step or 'its start'}: {error.strip()} (run {context.dagster_run.run_id})"
-    context.log.error(text)
-    try:
-        alerts.post(text)
-    except AlertError as failure:  # not recorded, so that the next failure of this problem is posted
-        context.log.error(str(failure))
-    else:
-        record_alert(context.instance, problem, now)
     return None
+
+
+@sensor(
+    name="alert_on_conditions",
+    default_status=DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=60,
+    description="Reports drift, a refused candidate, a live error above the test error, a source that has not answered "
+    "for a day, and stuck runs; once in 24 hours for the same problem.",
+)
+def alert_on_conditions(
+    context: SensorEvaluationContext,
+    alerts: AlertWebhook,
+    registry: ModelRegistryResource,
+    warehouse: WarehouseResource,
+    source: TlcSource,
+    policy: MonitoringPolicy,
+) -> SkipReason:
+    """Report every condition that was not reported in the last 24 hours."""
+    instance, models, now = context.instance, registry.open(), datetime.now(UTC)
+    conditions: dict[str, Callable[[], list[ConditionAlert]]] = {
+        "source": lambda: source_alerts(instance, source.base_url, now),
+        "runs": lambda: stuck_run_alerts(instance, now),
+        "candidate": lambda: refused_candidate_alerts(instance, models, now),
+        "champion": lambda: champion_alerts(instance, models, warehouse.open(), worse_by=policy.live_error_worse_by),
+    }
+    present: list[ConditionAlert] = []
+    for name, find in conditions.items():
+        try:
+            present += find()
+        except LogitrackError as error:  # such as a database that does not answer; the other conditions are reported
+            context.log.error(f"The condition of the {name} is unknown: {error}")
+    reported = [
+        alert for alert in present if report(instance, alerts, context.log, alert.problem, alert.text, alert.run_id)
+    ]
+    return SkipReason(f"{len(present)} conditions, {len(reported)} of them not reported before.")
+
+
+def report(
+    instance: DagsterInstance, alerts: AlertWebhook, log: logging.Logger, problem: str, text: str, run_id: str | None
+) -> bool:
+    """Log and post a problem unless it was reported in the last 24 hours; return whether it was due.
+
+    Args:
+        instance: Where reported problems are remembered.
+        alerts: The webhook.
+        log: Receives the text, and why the webhook did not accept it.
+        problem: Equal for equal problems.
+        text: What happened.
+        run_id: The run that shows it; None links the list of runs.
+    """
+    now = datetime.now(UTC)
+    if not should_notify(instance, problem, now):
+        return False
+    message = f"logitrack: {text} {alerts.run_link(run_id)}"
+    log.error(message)
+    try:
+        alerts.post(message)
+    except AlertError as failure:  # not recorded, so that the next evaluation posts it
+        log.error(str(failure))
+    else:
+        record_alert(instance, problem, now)
+    return True

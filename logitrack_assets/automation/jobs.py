@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dagster import AssetSelection, define_asset_job
+from dagster import AssetSelection, DefaultScheduleStatus, ScheduleDefinition, define_asset_job
+
+from logitrack_assets.trips.freshness import newest_month_recent
 
 SECONDS_PER_HOUR = 3600
 
@@ -42,4 +44,18 @@ run_checks = define_asset_job(
     selection=AssetSelection.all_asset_checks(),
     description="Run every asset check on what is materialised; nothing is materialised.",
     tags=_max_runtime(2),
+)
+
+check_freshness = define_asset_job(
+    "check_freshness",
+    selection=AssetSelection.checks(newest_month_recent),
+    description="Check how long ago the newest month of each table was published.",
+    tags=_max_runtime(1),
+)
+
+check_freshness_daily = ScheduleDefinition(
+    job=check_freshness,
+    cron_schedule="0 9 * * *",
+    execution_timezone="America/New_York",
+    default_status=DefaultScheduleStatus.RUNNING,
 )

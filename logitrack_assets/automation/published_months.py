@@ -22,12 +22,14 @@ from dagster import (
 )
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from logitrack_assets.automation.conditions import record_source_state
 from logitrack_assets.automation.jobs import ingest_month
 from logitrack_assets.lake import Lake
 from logitrack_assets.months import Month
 from logitrack_assets.partitions import MONTHS, contiguous, month_range
 from logitrack_assets.resources import LakeResource
 from logitrack_assets.settings import get_settings
+from logitrack_assets.trips.freshness import PUBLICATION_DELAY_MONTHS
 from logitrack_assets.trips.resources import TlcSource
 from logitrack_assets.trips.source import PublishedFile, Source, SourceError, SourceUnavailableError
 
@@ -44,9 +46,6 @@ PROBE_TIMEOUT_SECONDS = 5.0
 """Timeout of connecting and of each read of a probe: that of a tick when the source does not answer at all."""
 
 MAX_CONCURRENT_PROBES = 4
-
-PUBLICATION_DELAY_MONTHS = 2
-"""The TLC publishes a month about two months after its end."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,9 @@ def ingest_published_months(
     try:
         due = months_due(opened, probed, source.fleets, launched, now)
     except SourceError as error:
+        record_source_state(context.instance, reachable=False, now=now)
         return SkipReason(f"{error} Nothing was launched; the next tick probes again.")
+    record_source_state(context.instance, reachable=True, now=now)
     if not due:
         reason = "nothing new" if opened.silver_months() else "the lake is empty, ingest the first months by hand"
         return SkipReason(f"Probed {probed.base}: {reason}.")

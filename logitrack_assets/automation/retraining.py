@@ -30,6 +30,7 @@ from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPoli
 from logitrack_assets.lake import Lake
 from logitrack_assets.resources import LakeResource, WarehouseResource
 from logitrack_assets.settings import get_settings
+from logitrack_assets.trips.verdicts import recorded_problems
 from logitrack_assets.warehouse import Warehouse
 
 LIVE_DAYS = 7
@@ -60,11 +61,12 @@ class RetrainTrigger:
 def new_months_trigger(lake: Lake, newest: Manifest | None) -> RetrainTrigger | None:
     """Return a trigger when the lake has silver months, or versions of them, that the newest model has not seen.
 
-    Months before its training window do not count.
+    Months before its training window do not count, nor do months that failed a blocking check: no training uses them.
     """
     loaded = {
         (month, fleet, digest)
         for month in lake.silver_months()
+        if not recorded_problems(lake.check_results(month))
         for fleet, digest in bronze_digests(lake, month).items()
     }
     seen = {(row.month, row.fleet, row.bronze_sha256) for row in newest.training} if newest else set()

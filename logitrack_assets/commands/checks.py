@@ -116,19 +116,35 @@ def _months_in_lake(settings: Settings, months: Sequence[str]) -> list[str]:
 
 
 def _outcomes(instance: DagsterInstance, run_id: str, month_range: tuple[str, str]) -> Iterator[CheckOutcome]:
-    first, last = month_range
+    """Yield an outcome for each month that did not pass a check, and one for all months that passed it."""
+    passed: dict[tuple[str, str], list[AssetCheckEvaluation]] = {}
     for entry in instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
         if entry.dagster_event is None:
             continue
         evaluation = entry.dagster_event.asset_check_evaluation_data
-        yield CheckOutcome(
-            asset=evaluation.asset_key.to_user_string(),
-            check=evaluation.check_name,
-            months=first if first == last else f"{first} to {last}",
-            passed=evaluation.passed,
-            is_error=evaluation.severity == AssetCheckSeverity.ERROR,
-            description=evaluation.description or _metadata_text(evaluation),
-        )
+        if evaluation.passed:
+            check = (evaluation.asset_key.to_user_string(), evaluation.check_name)
+            passed.setdefault(check, []).append(evaluation)
+        else:
+            yield _outcome([evaluation], month_range)
+    for evaluations in passed.values():
+        yield _outcome(evaluations, month_range)
+
+
+def _outcome(evaluations: Sequence[AssetCheckEvaluation], month_range: tuple[str, str]) -> CheckOutcome:
+    """Return one outcome for equal results of a check; a result without a month is of the whole range."""
+    evaluation = evaluations[0]
+    months = sorted(entry.partition for entry in evaluations if entry.partition is not None)
+    first, last = (months[0], months[-1]) if months else month_range
+    several = f"{len(months)} months passed." if len(months) > 1 else ""
+    return CheckOutcome(
+        asset=evaluation.asset_key.to_user_string(),
+        check=evaluation.check_name,
+        months=first if first == last else f"{first} to {last}",
+        passed=evaluation.passed,
+        is_error=evaluation.severity == AssetCheckSeverity.ERROR,
+        description=several or evaluation.description or _metadata_text(evaluation),
+    )
 
 
 def _metadata_text(evaluation: AssetCheckEvaluation) -> str:

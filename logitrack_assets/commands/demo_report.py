@@ -17,6 +17,7 @@ from logitrack_assets.commands.models import open_registry
 from logitrack_assets.database import database_url
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings
+from logitrack_assets.trips.metadata import SECONDS
 from logitrack_assets.warehouse import Warehouse
 
 MAX_MATERIALIZATIONS = 1_000
@@ -156,7 +157,12 @@ def _asset_seconds(instance: DagsterInstance, key: AssetKey) -> float:
 def _materialization_seconds(instance: DagsterInstance, record: EventLogRecord) -> float:
     """Return the duration that the asset recorded (assets can share a step), else that of its step."""
     materialization, entry = record.asset_materialization, record.event_log_entry
-    if materialization is not None and "seconds" in materialization.metadata:
-        return float(str(materialization.metadata["seconds"].value))
+    stages = {
+        name: float(str(value.value))
+        for name, value in (materialization.metadata if materialization is not None else {}).items()
+        if name.endswith(SECONDS)
+    }
+    if stages:
+        return sum(stages.values())
     steps = instance.get_run_step_stats(entry.run_id, [entry.step_key]) if entry.step_key else []
     return sum(step.end_time - step.start_time for step in steps if step.start_time and step.end_time)

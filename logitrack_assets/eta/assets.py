@@ -1,6 +1,8 @@
 """Assets of the model: a candidate, the champion that is served, and the drift of each month."""
 
 import getpass
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from dagster import (
@@ -27,11 +29,23 @@ from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
 from logitrack_assets.eta.training.pipeline import Candidate, train_candidate
 from logitrack_assets.eta.training.strategy import Estimator, TrainingOptions
-from logitrack_assets.materializations import VERSION, RecordedMaterializations
+from logitrack_assets.lake import Lake
+from logitrack_assets.materializations import (
+    UNVERSIONED,
+    VERSION,
+    RecordedMaterializations,
+    output_without_event,
+    record_error,
+    record_month,
+)
 from logitrack_assets.partitions import MONTHS
 from logitrack_assets.plotting import as_markdown
 from logitrack_assets.resources import LakeResource, WarehouseResource
 from logitrack_assets.spark import SparkResource
+from logitrack_assets.trips.asset_names import SILVER
+from logitrack_assets.trips.columns import drift_entries
+from logitrack_assets.trips.manifest import version_of
+from logitrack_assets.trips.verdicts import months_to_train, recorded_problems
 
 CODE_VERSION = f"eta-{FORMAT}"
 MAX_MONTHS_PER_RUN = 24
@@ -64,7 +78,7 @@ class TrainingConfig(Config):
 
 
 @asset(
-    deps=[AssetKey("silver_trips")],
+    deps=[AssetKey(SILVER)],
     group_name="eta",
     kinds={"pyspark", "xgboost", "onnx"},
     owners=["team:eta"],
@@ -80,13 +94,14 @@ def eta_model(
 ) -> MaterializeResult[None]:
     """A candidate: trees, prediction intervals and tables as one folder of ONNX, JSON and arrays.
 
-    One variant predicts from zones only, one from zones and a planned distance. Fitted on every silver month that is
-    loaded; a rolling backtest selects the strategy, and the newest month evaluates it.
+    One variant predicts from zones only, one from zones and a planned distance. Fitted on every silver month that
+    passed its blocking checks; a rolling backtest selects the strategy, and the newest month evaluates it.
     """
-    models = registry.open()
+    models, opened = registry.open(), lake.open(context.log.info)
     try:
+        months = months_to_train(opened, context.log.warning)
         candidate = train_candidate(
-            spark.spark_session, lake.open(context.log.info), models, config.to_options(), log=context.log.info
+            spark.spark_session, opened, models, config.to_options(), months=months, log=context.log.info
         )
     except LogitrackError as error:
         raise Failure(str(error), allow_retries=False) from error
@@ -100,6 +115,7 @@ def eta_model(
             "card": MetadataValue.md((folder / CARD).read_text(encoding="utf-8")),
             "backtest_table": MetadataValue.md(_backtest_table(candidate)),
             "folder": MetadataValue.path(str(folder)),
+            "months_left_out": ", ".join(sorted(set(opened.silver_months()) - set(months))) or "none",
             "seconds_by_part": MetadataValue.json(candidate.seconds),
         },
     )
@@ -154,24 +170,38 @@ def _backtest_table(candidate: Candidate) -> str:
     code_version=CODE_VERSION,
     tags={"domain": "eta"},
 )
-def eta_champion(context: AssetExecutionContext, registry: ModelRegistryResource) -> MaterializeResult[None]:
+def eta_champion(
+    context: AssetExecutionContext, registry: ModelRegistryResource, lake: LakeResource
+) -> MaterializeResult[None]:
     """The version that is served.
 
-    The champion pointer moves to the materialised candidate only when it passes every gate; otherwise the pointer
-    stays and the candidate is kept with the reason.
+    The champion pointer moves to the materialised candidate only when it passes every gate and its training months
+    passed their checks; otherwise the pointer stays and the candidate is kept with the reason.
     """
     version = RecordedMaterializations(context.instance, context.run.run_id).text("eta_model", VERSION)
     if version is None:
         raise Failure("There is no candidate to promote. Materialise eta_model first.", allow_retries=False)
     models = registry.open()
     results = evaluate_gates(models, version)
+    results["training_months_passed"] = _training_months_passed(models, version, lake.open(context.log.info))
     _require_passed(models, version, results)
     previous = models.champion()
     if previous is None or previous.version != version:
         reason = context.run.tags.get("logitrack/reason", "newest candidate")
         author = f"dagster run {context.run.run_id} ({getpass.getuser()})"
         models.promote(version, by=author, reason=f"{reason}; checks passed")
-    return MaterializeResult(metadata=_promotion_metadata(models, version, previous, results))
+    return MaterializeResult(metadata=_promotion_metadata(models, version, previous, results), data_version=UNVERSIONED)
+
+
+def _training_months_passed(models: ModelRegistry, version: str, lake: Lake) -> GateResult:
+    """Return whether no training month has failed a blocking check in the version that the candidate was trained on."""
+    failed = [
+        f"{row.month}: {problem}"
+        for row in models.manifest(version).training
+        if (lake.receipt(row.fleet, row.month) or {}).get("sha256") == row.bronze_sha256
+        for problem in recorded_problems(lake.check_results(row.month))
+    ]
+    return GateResult(not failed, "; ".join(dict.fromkeys(failed)) or "Every training month passed its checks.")
 
 
 def _require_passed(models: ModelRegistry, version: str, results: dict[str, GateResult]) -> None:
@@ -203,7 +233,9 @@ def _promotion_metadata(
 
 
 @asset(
-    deps=[AssetKey("silver_trips")],
+    # The champion's data version is constant: measurements are stored by version, so a promotion leaves those of the
+    # earlier champion valid.
+    deps=[AssetKey(SILVER), eta_champion],
     partitions_def=MONTHS,
     backfill_policy=BackfillPolicy.multi_run(MAX_MONTHS_PER_RUN),
     group_name="eta",
@@ -211,7 +243,8 @@ def _promotion_metadata(
     owners=["team:eta"],
     code_version=f"drift-{FORMAT}",
     tags={"domain": "eta"},
-    metadata={"dagster/table_name": "warehouse.eta_drift"},
+    metadata={"dagster/table_name": "warehouse.eta_drift", **drift_entries()},
+    output_required=False,
 )
 def eta_drift(
     context: AssetExecutionContext,
@@ -220,16 +253,18 @@ def eta_drift(
     registry: ModelRegistryResource,
     warehouse: WarehouseResource,
     policy: MonitoringPolicy,
-) -> MaterializeResult[None]:
+) -> Iterator[MaterializeResult[None]]:
     """Differences between a month and what the champion was trained on.
 
     Population stability of each input, the number of trips, and the champion's error on the month's trips relative to
-    its own test error.
+    its own test error. Months that failed in the same run, or failed a blocking check, are left out.
     """
     models, opened = registry.open(), lake.open(context.log.info)
     champion = models.champion()
     predictor = models.load(champion.version) if champion else None
-    for month in context.partition_keys:
+    months, left_out = _months_to_compare(context, opened)
+    for month in months:
+        started = time.monotonic()
         if predictor is None:
             metadata = _outcome("No champion yet: there is nothing to compare the month with.")
         elif not opened.silver(month).is_dir():
@@ -243,8 +278,27 @@ def eta_drift(
             metadata = _drift_metadata(predictor.version, measurements)
             if drifted := _drifted(measurements):
                 context.log.warning(f"{month} has drifted: {drifted}")
-        context.add_asset_metadata(metadata, partition_key=month)
-    return MaterializeResult()
+        metadata["drift_seconds"] = round(time.monotonic() - started, 2)
+        version = version_of(predictor.version if predictor else "none", opened.silver_version(month))
+        record_month(context, eta_drift.key, month, metadata=metadata, data_version=version)
+    for month, reason in left_out.items():
+        record_error(context, eta_drift.key, month, reason)
+        context.log.warning(f"{month} is not compared: {reason}")
+    if left_out and not months:
+        raise Failure("; ".join(f"[{month}] {reason}" for month, reason in left_out.items()), allow_retries=False)
+    yield output_without_event(eta_drift.key)
+
+
+def _months_to_compare(context: AssetExecutionContext, lake: Lake) -> tuple[list[str], dict[str, str]]:
+    """Return the months of the run to compare with the champion, and the reason by month for the others."""
+    ingested = RecordedMaterializations(context.instance, context.run.run_id).own_months(SILVER)
+    left_out = {}
+    for month in context.partition_keys:
+        if ingested and month not in ingested:
+            left_out[month] = "silver_trips failed in this run"
+        elif problems := recorded_problems(lake.check_results(month)):
+            left_out[month] = "; ".join(problems)
+    return [month for month in context.partition_keys if month not in left_out], left_out
 
 
 def _outcome(text: str) -> Metadata:

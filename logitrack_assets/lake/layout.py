@@ -1,7 +1,7 @@
 """Folders and documents of the lake.
 
     bronze/<fleet>/<month>/<file as published>.parquet, receipt.json
-    silver/month=<month>/*.parquet, _month.json
+    silver/month=<month>/*.parquet, _month.json, _checks.json
     rejected/month=<month>/*.parquet, _month.json
 
 Months are `YYYY-MM`.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.files import read_json
+from logitrack_assets.files import read_json, write_json
 from logitrack_assets.lake.publication import (
     MANIFEST,
     STAGING,
@@ -25,6 +25,7 @@ from logitrack_assets.lake.publication import (
 )
 
 RECEIPT = "receipt.json"
+CHECK_RESULTS = "_checks.json"  # in the silver folder, so that a new version of the month begins without results
 
 
 class VersionMismatchError(LogitrackError):
@@ -81,6 +82,30 @@ class Lake:
         """Return the identifier of the published silver version, new with each cleaning; None when there is none."""
         manifest = self.manifest(month)
         return None if manifest is None else str(manifest["version"])
+
+    def check_results(self, month: str) -> dict[str, list[str]] | None:
+        """Return the problems that each check found in the published silver version, by name of the check.
+
+        A check without problems has an empty list; a check that has not run on this version is missing. None when
+        there are no results for this version.
+        """
+        document = read_json(self.silver(month) / CHECK_RESULTS)
+        if document is None or document["version"] != self.silver_version(month):
+            return None
+        return {name: list(problems) for name, problems in document["problems"].items()}
+
+    def record_check_results(self, month: str, version: str, problems: Mapping[str, list[str]]) -> None:
+        """Record what checks found in a silver version; results of other checks of that version are kept.
+
+        Args:
+            month: `YYYY-MM`.
+            version: The version that was checked. Nothing is recorded when the lake holds another one.
+            problems: Problems by name of the check; empty lists for checks that passed.
+        """
+        with self.lock(f"checks-{month}"):
+            if self.silver_version(month) == version:
+                merged = (self.check_results(month) or {}) | dict(problems)
+                write_json(self.silver(month) / CHECK_RESULTS, {"version": version, "problems": merged})
 
     @contextmanager
     def pinned(self, month: str, version: str) -> Iterator[None]:

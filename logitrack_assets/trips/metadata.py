@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,25 +18,27 @@ from logitrack_assets.partitions import month_range
 from logitrack_assets.plotting import as_markdown
 from logitrack_assets.reference.zones import zones
 from logitrack_assets.sample import folder as sample_folder
+from logitrack_assets.trips.columns import file_entries, lake_entries
 from logitrack_assets.trips.ingest import REPUBLISHED, IngestResult
 from logitrack_assets.trips.manifest import MonthManifest, load_manifest
 from logitrack_assets.trips.plots import rejections_by_rule
 from logitrack_assets.trips.rules import REASONS
 from logitrack_assets.trips.schema import REJECTED, SILVER
 
+SECONDS = "_seconds"
+"""Suffix of the metadata entries with the duration of a stage."""
 PREVIEW_ROWS = 5
 MAX_MONTHS_SIDE_BY_SIDE = 36
 
 
-def elapsed_metadata(started: float) -> dict[str, Any]:
-    """Return the seconds since `started`, a `time.monotonic()`."""
-    return {"seconds": round(time.monotonic() - started, 2)}
+def elapsed_metadata(stage: str, started: float) -> dict[str, Any]:
+    """Return the seconds of a stage as a number that Dagster plots over the months.
 
-
-def column_schema(table: Literal["silver", "rejected"]) -> TableSchema:
-    """Return the columns of a silver or rejected month, with their meanings."""
-    columns = {"silver": SILVER, "rejected": REJECTED}[table]
-    return TableSchema([TableColumn(column.name, column.type, column.meaning) for column in columns.values()])
+    Args:
+        stage: Such as `download`.
+        started: When the stage began, a `time.monotonic()`.
+    """
+    return {f"{stage}{SECONDS}": round(time.monotonic() - started, 2)}
 
 
 def bronze_metadata(results: Sequence[IngestResult], base: str) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def bronze_metadata(results: Sequence[IngestResult], base: str) -> dict[str, Any
         "files": table_metadata(map(_file_record, results)),
         "file_schema": {fleet: receipt["schema"] for fleet, receipt in receipts.items()},
         "republished": [result.fleet for result in results if result.outcome == REPUBLISHED],
+        **file_entries({fleet: receipt["schema"] for fleet, receipt in receipts.items()}),
     }
     unread = {fleet: receipt["unread_columns"] for fleet, receipt in receipts.items() if receipt["unread_columns"]}
     if unread:
@@ -73,6 +76,7 @@ def silver_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
         "bytes": parquet_bytes(folder),
         "path": MetadataValue.path(str(folder)),
         "preview": preview_folder(folder),
+        **lake_entries(SILVER, published_columns(manifest, lake)),
     }
 
 
@@ -93,7 +97,14 @@ def rejected_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
         "bytes": parquet_bytes(folder),
         "path": MetadataValue.path(str(folder)),
         "preview": preview_folder(folder),
+        **lake_entries(REJECTED, published_columns(manifest, lake)),
     }
+
+
+def published_columns(manifest: MonthManifest, lake: Lake) -> list[str]:
+    """Return the columns of a month's published files, as their receipts state them."""
+    receipts = [lake.receipt(fleet, manifest.month) or {} for fleet in manifest.counts]
+    return sorted({name for receipt in receipts for name in receipt.get("schema", {})})
 
 
 def months_overview(lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from logitrack_assets.files import sha256_digest
 from logitrack_assets.lake import Lake
 from logitrack_assets.months import Month
 from logitrack_assets.trips.manifest import load_manifest
@@ -37,6 +38,20 @@ MAX_VOLUME_CHANGE = 0.5
 """Share of the recent median of rows."""
 MAX_MEDIAN_CHANGE = 0.2
 """Share of the recent median of the median durations."""
+
+
+def receipt_matches_file(lake: Lake, month: str) -> Iterator[str]:
+    """Each published file has rows, as many as its receipt states, and the receipt's SHA-256."""
+    for fleet in lake.bronze_fleets(month):
+        path = lake.bronze(fleet, month) / file_name(fleet, month)
+        receipt = lake.receipt(fleet, month) or {}
+        if not path.is_file():
+            yield f"{month}: {path.name} is missing beside its receipt"
+            continue
+        if sha256_digest(path) != receipt.get("sha256"):
+            yield f"{month}: {path.name} differs from its receipt"
+        elif not (rows := _row_count(path)) or rows != receipt.get("rows"):
+            yield f"{month}: {path.name} has {rows:,} rows, its receipt states {receipt.get('rows'):,}"
 
 
 def row_count_reconciles(lake: Lake, month: str) -> Iterator[str]:

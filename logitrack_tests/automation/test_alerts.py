@@ -92,7 +92,7 @@ def _fail_and_alert(instance: DagsterInstance) -> SkipReason | None:
         dagster_instance=instance,
         dagster_run=result.dagster_run,
         dagster_event=result.get_run_failure_event(),
-        resources={"alerts": AlertWebhook()},
+        resources={"alerts": AlertWebhook(dagster_url="http://dagster.example/")},
     ).for_run_failure()
     skipped = alert_on_failure(context)
     assert skipped is None or isinstance(skipped, SkipReason)
@@ -103,8 +103,10 @@ def test_two_failed_runs_with_one_problem_post_one_alert(webhook: Webhook) -> No
     with DagsterInstance.local_temp() as instance:
         assert _fail_and_alert(instance) is None
         assert isinstance(_fail_and_alert(instance), SkipReason)
+        first_run = instance.get_runs()[-1].run_id
     assert len(webhook.received) == 1
     assert "broken_job failed at breaks: the month is broken" in webhook.received[0]["text"]
+    assert webhook.received[0]["text"].endswith(f" http://dagster.example/runs/{first_run}")
 
 
 def test_alert_that_the_webhook_refused_is_posted_again(

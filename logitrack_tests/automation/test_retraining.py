@@ -23,7 +23,8 @@ from logitrack_assets.automation.retraining import (
     new_months_trigger,
 )
 from logitrack_assets.eta.artifact import Manifest
-from logitrack_assets.lake import RECEIPT, Lake
+from logitrack_assets.files import write_json
+from logitrack_assets.lake import MANIFEST, RECEIPT, Lake
 from logitrack_assets.warehouse import Warehouse
 
 Connection = psycopg.Connection[Any]
@@ -76,6 +77,15 @@ class TestNewMonths:
 
     def test_months_before_the_training_window_are_not_new(self, lake: Lake) -> None:
         assert new_months_trigger(lake, _manifest(("2020-02", "yellow", "b"))) is None
+
+    def test_month_that_failed_a_blocking_check_is_not_new(self, lake: Lake) -> None:
+        write_json(lake.silver("2020-02") / MANIFEST, {"version": "x"})
+        lake.record_check_results("2020-02", "x", {"row_count_reconciles": ["a row is missing"]})
+        assert new_months_trigger(lake, _manifest(("2020-01", "yellow", "a"))) is None
+        write_json(lake.silver("2020-02") / MANIFEST, {"version": "cleaned again"})
+        due = new_months_trigger(lake, _manifest(("2020-01", "yellow", "a")))
+        assert due is not None
+        assert due.reason == "new months: 2020-02"
 
     def test_key_is_equal_for_one_batch_and_differs_for_the_next(self, lake: Lake) -> None:
         seen = _manifest(("2020-01", "yellow", "a"))

@@ -37,7 +37,10 @@ from logitrack_assets.eta.traffic import without_delays
 from logitrack_assets.eta.training.calibration import PROBABILITIES
 from logitrack_assets.eta.training.onnx_export import constant_forest, merge_graphs
 from logitrack_assets.eta.variant import Variant
+from logitrack_assets.files import write_json
+from logitrack_assets.lake import MANIFEST, Lake
 from logitrack_assets.nyc_calendar import hour_of_day
+from logitrack_assets.trips.verdicts import BLOCKING_CHECKS
 
 ERRORS = RegressionMetrics(trips=20_000, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
 
@@ -117,7 +120,7 @@ def publish_version(
 
 
 def write_silver(home: Path, month: str, trips: TripDataset, fleet: str = "yellow") -> None:
-    """Write trips as a silver month with the columns that training uses."""
+    """Write trips as a silver month with the columns that training uses, as if its blocking checks had passed."""
     folder = home / "lake" / "silver" / f"month={month}"
     folder.mkdir(parents=True, exist_ok=True)
     pickup = trips.batch.pickup_at.astype("datetime64[us]")
@@ -134,3 +137,5 @@ def write_silver(home: Path, month: str, trips: TripDataset, fleet: str = "yello
         }
     )
     pq.write_table(table, folder / f"{fleet}.parquet")
+    write_json(folder / MANIFEST, {"version": month})
+    Lake(home).record_check_results(month, month, {name: [] for name in BLOCKING_CHECKS})

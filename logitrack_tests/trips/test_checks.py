@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from logitrack_assets.lake import MANIFEST, Lake, VersionMismatchError
-from logitrack_assets.trips.checks import find_problems
+from logitrack_assets.trips.verdicts import find_problems
 
 MONTH = "2019-01"
 

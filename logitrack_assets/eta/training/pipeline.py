@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
@@ -55,6 +55,7 @@ def train_candidate(
     registry: ModelRegistry,
     options: TrainingOptions,
     *,
+    months: Sequence[str] | None = None,
     log: Callable[[str], None] = _LOGGER.info,
 ) -> Candidate:
     """Train, evaluate and publish a candidate from the silver months of the lake.
@@ -64,13 +65,14 @@ def train_candidate(
         lake: The lake with the silver months.
         registry: Where the version is published.
         options: Options of the training.
+        months: Silver months that may be trained on, ascending; all of the lake when None.
         log: Receives a line per finished stage.
 
     Raises:
         TrainingError: There are too few months or trips.
     """
     timer = StageTimer(log)
-    data = read_training_data(session, lake, options)
+    data = read_training_data(session, lake, options, lake.silver_months() if months is None else months)
     timer.finish("counting", f"{data.counts.total(data.months):,} trips of {len(data.months)} months")
     backtest = select_strategy(session, data, options)
     strategy = backtest.chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -65,13 +66,21 @@ class TrainingData:
         return [*enough[max(len(enough) - (folds - 1), 0) :], self.newest]
 
 
-def read_training_data(session: SparkSession, lake: Lake, options: TrainingOptions) -> TrainingData:
+def read_training_data(
+    session: SparkSession, lake: Lake, options: TrainingOptions, months: Sequence[str]
+) -> TrainingData:
     """Count and sample the trips of the newest silver months.
+
+    Args:
+        session: The Spark session.
+        lake: The lake with the silver months.
+        options: Options of the training; its window counts among `months`.
+        months: Silver months that may be used, ascending.
 
     Raises:
         TrainingError: There are too few months or trips.
     """
-    keys = lake.silver_months()
+    keys = list(months)
     if options.window is not None:
         keys = keys[-options.window :]
     if not keys:

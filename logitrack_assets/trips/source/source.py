@@ -9,12 +9,12 @@ results are distinct: a file, None (not published yet), `SourceUnavailableError`
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from logitrack_assets.files import sha256_digest
 from logitrack_assets.trips.source.folder import FolderFiles
 from logitrack_assets.trips.source.http_server import HttpFiles
 from logitrack_assets.trips.source.published import PublishedFile, SourceError, file_name
@@ -73,8 +73,7 @@ class Source:
                 f"{published.name}: the source stated {published.bytes:,} bytes and sent {received:,}; "
                 "the file is discarded."
             )
-        with target.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_digest(target)
 
     def _files(self) -> FolderFiles | HttpFiles:
         if self.folder is not None:

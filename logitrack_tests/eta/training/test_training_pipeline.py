@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dagster import AssetKey, DagsterInstance, materialize
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from logitrack_assets.definitions import resources_from_settings
 from logitrack_assets.eta.assets import assets
@@ -18,6 +19,7 @@ from logitrack_assets.eta.training.pipeline import train_candidate
 from logitrack_assets.eta.training.strategy import TrainingOptions
 from logitrack_assets.eta.training.training_data import TrainingError
 from logitrack_assets.lake import Lake
+from logitrack_assets.materializations import UNVERSIONED
 from logitrack_assets.settings import get_settings
 from logitrack_tests.eta.examples import random_trips, write_silver
 
@@ -64,6 +66,8 @@ def test_candidate_that_passes_all_gates_becomes_champion(trained):
     assert manifest.trained_through == "2019-05"
     assert manifest.metrics.distance.mae_minutes < manifest.metrics.zones.mae_minutes < 30
     assert models.card(champion.version).startswith(f"# ETA model {champion.version}")
+    (promotion,) = result.asset_materializations_for_node("eta_champion")
+    assert (promotion.tags or {})[DATA_VERSION_TAG] == UNVERSIONED.value, "a promotion leaves drift in sync"
 
 
 def test_metadata_has_metrics_plots_and_backtest(trained):
