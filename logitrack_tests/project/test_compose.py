@@ -128,12 +128,14 @@ def test_networks_separate_the_public_side_from_the_data() -> None:
     assert members == {
         "outside": {"proxy", "runs", "dagster", "dagster-admin"},
         "web": {"proxy", "service"},
-        "database": {"postgres"} | OURS,
+        "service-data": {"postgres", ONE_SHOT, "service"},
+        "assets-data": {"postgres", *ASSETS},
         "dagster": ASSETS,
     }
     assert {name for name, network in COMPOSE["networks"].items() if network.get("internal")} == {
         "web",
-        "database",
+        "service-data",
+        "assets-data",
         "dagster",
     }
 
