@@ -128,12 +128,14 @@ def test_networks_separate_the_public_side_from_the_data() -> None:
     assert members == {
         "outside": {"proxy", "runs", "dagster", "dagster-admin"},
         "web": {"proxy", "service"},
-        "database": {"postgres"} | OURS,
+        "service-data": {"postgres", ONE_SHOT, "service"},
+        "assets-data": {"postgres", *ASSETS},
         "dagster": ASSETS,
     }
     assert {name for name, network in COMPOSE["networks"].items() if network.get("internal")} == {
         "web",
-        "database",
+        "service-data",
+        "assets-data",
         "dagster",
     }
 
@@ -197,11 +199,21 @@ def test_commands_exist() -> None:
     programs = Path(sys.executable).parent
     for name in OURS - {"service"}:
         program, *arguments = SERVICES[name]["command"]
+        if program == "sh":
+            continue
         assert shutil.which(program, path=str(programs)), program
         if "--module-name" in arguments:
             assert importlib.util.find_spec(arguments[arguments.index("--module-name") + 1])
     [module] = re.findall(r'^CMD \["python", "-m", "(\w+)"\]$', DOCKERFILE, flags=re.MULTILINE)
     assert importlib.util.find_spec(f"{module}.__main__")
+
+
+def test_runs_that_ended_with_their_container_are_failed_before_the_next_one_accepts_work() -> None:
+    shell, option, script = SERVICES["runs"]["command"]
+    assert (shell, option) == ("sh", "-c")
+    first, then = script.split(" && exec ")
+    assert importlib.util.find_spec(first.removeprefix("python -m "))
+    assert then == " ".join(SERVICES["code"]["command"])
 
 
 def test_each_container_uses_the_image_of_its_side() -> None:
