@@ -15,7 +15,7 @@ import msgspec
 import psycopg
 import structlog
 from sqlalchemy import column, func, select, table, true
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.database import psycopg_dsn
@@ -163,6 +163,9 @@ class AnalystQueries:
             try:
                 if await self._is_gone(pid, terminate=terminate):
                     return
+            except ProgrammingError as error:  # the service's login may not terminate it; its client is gone anyway
+                log.warning("analyst_backend_not_terminated", pid=pid, error=str(error.orig).splitlines()[0])
+                terminate = False
             except SQLAlchemyError as error:
                 log.warning("analyst_backend_not_observed", pid=pid, error=str(error).splitlines()[0])
             await asyncio.sleep(OBSERVATION_SECONDS)
