@@ -87,7 +87,7 @@ def test_result_of_a_training_is_the_quality_of_the_champion(
     assert _printed(console).splitlines()[1:] == [
         f"Champion {version}",
         "  MAE 3.00 minutes from zones only, 3.00 with the distance, 3.00 for the baseline; the 80% interval covers "
-        "80.0%. Evaluated on 100 trips of 2019-06, trained through 2019-06.",
+        "80.0%. Evaluated on 20,000 trips of 2019-06, trained through 2019-06.",
     ]
 
 
