@@ -69,6 +69,7 @@ class AccountMachine(RuleBasedStateMachine):
     def end_all(self, name: str) -> None:
         for session in self.active(name):
             session.active = False
+            self.check(session)
 
     def choose(self, number: int) -> ModelSession:
         return self.sessions[number % len(self.sessions)]
@@ -149,6 +150,7 @@ class AccountMachine(RuleBasedStateMachine):
         token = session.used[number % len(session.used)]
         assert self.client.post("/token/refresh", json={"refresh_token": token}).status_code == 401
         session.active = False
+        self.check(session)
 
     @precondition(lambda self: self.sessions)
     @rule(number=pick, everywhere=st.booleans())
