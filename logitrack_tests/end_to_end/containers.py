@@ -104,7 +104,8 @@ def _check_public_side(client: httpx2.Client) -> None:
     assert client.post("/register", json=login).status_code == 201
     token = client.post("/token", data={"grant_type": "password", **login}).raise_for_status().json()["access_token"]
     trip = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-04-15T17:30:00"}
-    answer = client.post("/predict", json=trip, headers={"Authorization": f"Bearer {token}"}).raise_for_status().json()
+    client.headers["Authorization"] = f"Bearer {token}"
+    answer = client.post("/predict", json=trip).raise_for_status().json()
     assert 10 < answer["estimated_duration_minutes"] < 150, answer
     assert client.post("/predict", content=b" " * 5_000_000).status_code == 413
 
