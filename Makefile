@@ -1,42 +1,47 @@
-# `make up` and `make demo` are all that a newcomer needs; `make test` is what CI runs.
+# `make up` and `make demo` are the two commands of a newcomer; `make test` is what CI runs.
 
 PYTHON ?= python3
 BIN := .venv/bin
+COVERAGE_FLOOR := 80
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: up demo test proof lint format lock wheel sample bench clean help
 
-help:  ## what there is
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-up: .venv/ready  ## run everything here until Ctrl-C
+up: .venv/ready  ## run everything until Ctrl-C
 	@$(BIN)/logitrack up
 
-demo: .venv/ready  ## the whole way once, then end
+demo: .venv/ready  ## run everything once, from trips to a prediction over HTTP
 	@$(BIN)/logitrack demo
 
-test: lint  ## everything but the long proofs: style, types, import contracts, tests
-	$(BIN)/python -m pytest -m "not long"
+# Two workers: one runs a whole installation, the other Spark; both then share the rest.
+test: lint  ## lint, then every test but the long ones, with branch coverage
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadscope --no-loadscope-reorder --durations 15 \
+	  --cov --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 
-proof: .venv/ready-dev  ## the long ones: kills, hostile requests, the change of 2020 without a hand
-	$(BIN)/python -m pytest -m long
+proof: .venv/ready-dev  ## the tests of minutes: killed processes, hostile requests, whole installations
+	$(BIN)/python -m pytest -m long --durations 0
 
-lint: .venv/ready-dev  ## style, types and import contracts
+lint: .venv/ready-dev  ## style, types, import contracts, database tables, OpenAPI document
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m logitrack_assets.database.check
+	$(BIN)/python -m logitrack_tests.project.openapi_lint
 
-format: .venv/ready-dev  ## put the code into its one format
+format: .venv/ready-dev  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under load (asks for hey)
+bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under load (needs hey)
 	$(BIN)/python -m logitrack_tests.benchmarks.trips_month
 	$(BIN)/python -m logitrack_tests.benchmarks.service_load
 	$(BIN)/python -m logitrack_tests.benchmarks.spark_in_request
 
-sample: .venv/ready  ## build the packaged sample of real trips anew
+sample: .venv/ready  ## rebuild the packaged sample of real trips
 	$(BIN)/python -m logitrack_assets.sample.build
 
 lock: .venv/ready-dev  ## lock the dependencies of pyproject.toml and export them for pip

@@ -12,15 +12,18 @@ import warnings
 from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from logitrack_assets.commands.extras import require_extras
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.settings import Settings, get_settings, read_settings, require_known_variables
+from logitrack_assets.home import disk_error
+from logitrack_assets.settings import RoleSettings, Settings, get_settings, read_settings, require_known_variables
 from logitrack_service.settings import ServiceSettings
 
 app = typer.Typer(
@@ -33,10 +36,16 @@ app = typer.Typer(
 )
 model_app = typer.Typer(no_args_is_help=True, help="List, show, promote and roll back model versions.")
 app.add_typer(model_app, name="model")
-user_app = typer.Typer(no_args_is_help=True, help="Accounts of the service that only the operator can create.")
+user_app = typer.Typer(no_args_is_help=True, help="List, disable, delete and vouch for accounts of the service.")
 app.add_typer(user_app, name="user")
+database_app = typer.Typer(no_args_is_help=True, help="The schema and the roles of an external PostgreSQL.")
+app.add_typer(database_app, name="database")
 
-console = Console()
+UNWRAPPED_COLUMNS = 10_000
+MAX_LISTED_USERS = 1_000
+
+# Rich assumes 80 columns for a file or a pipe; a table that is read by a program must not be wrapped.
+console = Console(width=None if sys.stdout.isatty() else UNWRAPPED_COLUMNS)
 error_console = Console(stderr=True)
 
 
@@ -50,6 +59,7 @@ class EstimatorOption(StrEnum):
 Months = Annotated[
     str, typer.Option("--months", help="Months to ingest: 2019-03, 2019-01:2019-06, or several separated by commas.")
 ]
+UsernameArgument = Annotated[str, typer.Argument(help="Name of the account.")]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the history.")]
 
 
@@ -105,10 +115,12 @@ def materialize_command(
 
     settings = prepare_instance()
     from logitrack_assets.commands.materialize import QUICK, ingest_and_train
+    from logitrack_assets.commands.models import print_training_result
     from logitrack_assets.commands.months import parse_months
 
     training = {"estimator": estimator.value, **(QUICK if quick else {})}
     failures = ingest_and_train(settings, parse_months(months), console, training=training)
+    print_training_result(settings, console)
     if failures:
         raise LogitrackError("\n".join(failures))
 
@@ -117,12 +129,13 @@ def materialize_command(
 def predict_command(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV: pickup_zone, dropoff_zone, pickup_at, distance_miles?")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the predictions: Parquet or CSV.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit non-zero when any row has an error.")] = False,
 ) -> None:
-    """Predict the trips of a file with the champion, row by row in the same order."""
+    """Predict the trips of a file with the champion, in the same order; invalid rows get a text in `error`."""
     require_extras("assets")
     from logitrack_assets.commands.predictions import predict_file
 
-    predict_file(get_settings(), file, output, console)
+    predict_file(get_settings(), file, output, console, strict=strict)
 
 
 @app.command("check")
@@ -163,7 +176,9 @@ def env_command() -> None:
     """Print what to export so that `dg` and `dagster` act as under `up`: eval "$(logitrack env)"."""
     require_extras("assets")
     from logitrack_assets.commands.first_load import stack_environment
+    from logitrack_assets.home import require_home
 
+    require_home(get_settings().home)
     for name, value in stack_environment(get_settings()).items():
         print(f"export {name}={shlex.quote(value)}")
 
@@ -179,7 +194,7 @@ def doctor_command() -> None:
 
 @model_app.command("list")
 def model_list_command() -> None:
-    """List all versions, newest first, and which one is served."""
+    """List all versions, newest first: state, error, coverage, and the gates that refused a candidate."""
     require_extras("core")
     from logitrack_assets.commands.models import print_versions
 
@@ -188,9 +203,11 @@ def model_list_command() -> None:
 
 @model_app.command("show")
 def model_show_command(
-    version: Annotated[str, typer.Argument(help="A version from `logitrack model list`.")],
+    version: Annotated[
+        str | None, typer.Argument(help="A version from `logitrack model list`; the champion if unset.")
+    ] = None,
 ) -> None:
-    """Show the model card of a version: its training data and its accuracy."""
+    """Show the model card of a version: its training data, its accuracy and its state."""
     require_extras("core")
     from logitrack_assets.commands.models import print_card
 
@@ -199,13 +216,15 @@ def model_show_command(
 
 @model_app.command("promote")
 def model_promote_command(
-    version: Annotated[str, typer.Argument(help="The version to serve.")], reason: Reason
+    version: Annotated[str, typer.Argument(help="The version to serve.")],
+    reason: Reason,
+    force: Annotated[bool, typer.Option("--force", help="Serve it although its gates did not pass.")] = False,
 ) -> None:
     """Serve this version from now on; the service loads it within seconds."""
     require_extras("core")
     from logitrack_assets.commands.models import promote_version
 
-    promote_version(get_settings(), version, reason, console)
+    promote_version(get_settings(), version, reason, console, force=force)
 
 
 @model_app.command("rollback")
@@ -226,26 +245,140 @@ def create_admin_command(
     require_extras("service")
     from logitrack_service.auth.admin import create_admin
 
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
-    if not password_stdin and typer.prompt("Again", hide_input=True) != password:
-        raise LogitrackError("The two passwords differ; no account was created.", hint="Try again.")
-    create_admin(get_settings(), username, password)
+    create_admin(get_settings(), username, _read_password(password_stdin))
     console.print(f"{username} is an admin.", highlight=False)
 
 
+@user_app.command("list")
+def user_list_command() -> None:
+    """List all accounts."""
+    require_extras("service")
+    from logitrack_service.auth.admin import administer
+
+    accounts = administer(get_settings(), lambda administration: administration.list_accounts(limit=MAX_LISTED_USERS))
+    table = Table("username", "role", "created", "vouched", "disabled")
+    for account in accounts:
+        table.add_row(
+            Text(account.username),
+            account.role,
+            f"{account.created_at:%Y-%m-%d}",
+            "yes" if account.vouched else "",
+            f"{account.disabled_at:%Y-%m-%d}" if account.disabled_at else "",
+        )
+    console.print(table)
+    if len(accounts) == MAX_LISTED_USERS:
+        console.print(f"There are more than {MAX_LISTED_USERS} accounts: GET /accounts returns all, in pages.")
+
+
+@user_app.command("disable")
+def user_disable_command(username: UsernameArgument) -> None:
+    """Disable an account and end its sessions."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(get_settings(), lambda administration: administration.set_disabled(username, True, actor=OPERATOR))
+    console.print(f"{username} is disabled.", highlight=False)
+
+
+@user_app.command("enable")
+def user_enable_command(username: UsernameArgument) -> None:
+    """Enable an account that was disabled."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(get_settings(), lambda administration: administration.set_disabled(username, False, actor=OPERATOR))
+    console.print(f"{username} is enabled.", highlight=False)
+
+
+@user_app.command("vouch")
+def user_vouch_command(
+    username: UsernameArgument,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Do not vouch for it any more.")] = False,
+) -> None:
+    """Vouch for an account, so that the outcomes that it reports count for the model."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(
+        get_settings(), lambda administration: administration.set_vouched(username, not withdraw, actor=OPERATOR)
+    )
+    console.print(f"{username} is {'not ' if withdraw else ''}vouched for.", highlight=False)
+
+
+@user_app.command("set-password")
+def user_set_password_command(
+    username: UsernameArgument,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+) -> None:
+    """Give an account a new password and end its sessions."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    password = _read_password(password_stdin)
+    administer(get_settings(), lambda administration: administration.set_password(username, password, actor=OPERATOR))
+    console.print(f"{username} has a new password.", highlight=False)
+
+
+@user_app.command("delete")
+def user_delete_command(username: UsernameArgument) -> None:
+    """Delete an account and end its sessions. Its predictions and outcomes stay, without its name."""
+    require_extras("service")
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    administer(get_settings(), lambda administration: administration.delete(username, actor=OPERATOR))
+    console.print(f"{username} is deleted.", highlight=False)
+
+
+def _read_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    password: str = typer.prompt("Password", hide_input=True)
+    if typer.prompt("Again", hide_input=True) != password:
+        raise LogitrackError("The two passwords differ; nothing was changed.", hint="Try again.")
+    return password
+
+
+@database_app.command("migrate")
+def migrate_database_command() -> None:
+    """Apply migrations and create the roles of service, assets and analysts, with an administrator's login."""
+    require_extras("core")
+    from logitrack_assets.database import database_url, wait_for_database
+    from logitrack_assets.database.roles import migrate_with_roles
+
+    roles = read_settings(RoleSettings)
+    url = database_url(get_settings())
+    wait_for_database(url)
+    for note in migrate_with_roles(url, roles):
+        error_console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+    console.print("Schema, roles and grants are up to date.", highlight=False)
+
+
+def _exit_with(error: LogitrackError) -> NoReturn:
+    """Print an error with its hint and exit with 1."""
+    error_console.print("[bold red]error:[/]", escape(error.message), highlight=False, soft_wrap=True)
+    if error.hint:
+        error_console.print("[bold]hint:[/]", escape(error.hint), highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
 def main() -> None:
-    """Run the command. A LogitrackError is printed with its hint and exits with 1, Ctrl-C exits with 130."""
+    """Run the command.
+
+    A LogitrackError and an error of the disk are printed with a hint and exit with 1, Ctrl-C exits with 130.
+    """
     # Dagster warns of features that this project uses on purpose.
     warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
     try:
-        require_known_variables([Settings, ServiceSettings])
+        require_known_variables([Settings, ServiceSettings, RoleSettings])
         read_settings(Settings)
         app()
     except LogitrackError as error:
-        error_console.print("[bold red]error:[/]", escape(error.message), highlight=False, soft_wrap=True)
-        if error.hint:
-            error_console.print("[bold]hint:[/]", escape(error.hint), highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _exit_with(error)
+    except OSError as error:
+        known = disk_error(error)
+        if known is None:
+            raise
+        _exit_with(known)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -21,11 +21,12 @@ from logitrack_assets import automation
 from logitrack_assets.eta.assets import assets as eta_assets
 from logitrack_assets.eta.checks import checks as eta_checks
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
-from logitrack_assets.resources import AlertWebhook, LakeResource, RetentionPolicy, TlcSource, WarehouseResource
+from logitrack_assets.resources import AlertWebhook, LakeResource, RetentionPolicy, WarehouseResource
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips.assets import assets as trip_assets
 from logitrack_assets.trips.checks import checks as trip_checks
+from logitrack_assets.trips.resources import TlcSource
 
 MONITORED = {AssetKey(name) for name in ("silver_trips", "analytics_sample", "trip_stats", "eta_champion")}
 """Assets that users read, so that their age matters."""

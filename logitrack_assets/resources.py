@@ -7,6 +7,7 @@ from the settings. Secrets are not configuration of a resource, because Dagster 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from logitrack_assets.database import database_url
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import get_settings
-from logitrack_assets.trips.source import Source
 from logitrack_assets.warehouse import Warehouse
 
 WEBHOOK_TIMEOUT_SECONDS = 10
+
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, and that of the webhook can hold a token
 
 
 class AlertError(LogitrackError):
@@ -53,18 +55,6 @@ class WarehouseResource(ConfigurableResource[Any]):
     def open(self) -> Warehouse:
         """Return the warehouse."""
         return Warehouse(self.url())
-
-
-class TlcSource(ConfigurableResource[Any]):
-    """The source of trip files."""
-
-    base_url: str = Field(description="`https://`, `http://`, `file://` or a folder.")
-    fleets: list[str] = Field(description="Fleets to load.")
-    sample_rows_per_month: int = Field(description="Trips of a month and fleet that analytics_sample keeps.")
-
-    def open(self, report: Callable[[str], None], *, attempts: int = 5, timeout_seconds: float = 30.0) -> Source:
-        """Return the source; `report` receives progress lines."""
-        return Source(self.base_url, attempts=attempts, timeout_seconds=timeout_seconds, report=report)
 
 
 class RetentionPolicy(ConfigurableResource[Any]):

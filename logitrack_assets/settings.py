@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL as `postgresql://user:password@host/db`; the embedded one when unset."
     )
+    database_password: SecretStr | None = Field(
+        None,
+        description="Password for `LOGITRACK_DATABASE_URL`, as it is: nothing in it needs percent-encoding.",
+    )
     spark_master: str = Field("local[*]", description="Spark's master: `local[*]`, `spark://…` or `k8s://…`.")
     spark_driver_memory: str = Field(
         "2g",
@@ -109,6 +113,12 @@ class Settings(BaseSettings):
         description="Key that signs access tokens, at least 32 bytes; created under the home folder "
         "in the embedded mode, required with `LOGITRACK_DATABASE_URL`.",
     )
+    registry_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Key that signs the champion, at least 32 bytes, for the assets and the service; created under the "
+        "home folder in the embedded mode. With `LOGITRACK_DATABASE_URL` and no key, champions are not signed.",
+    )
     service_host: str = Field("127.0.0.1", description="Address the HTTP service listens on.")
     service_port: Port = Field(8000, description="Port of the HTTP service.")
     dagster_host: str = Field("127.0.0.1", description="Address Dagster's web UI listens on.")
@@ -147,6 +157,22 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether PostgreSQL is the embedded one, because no address is set."""
         return self.database_url is None
+
+
+class RoleSettings(BaseSettings):
+    """Passwords of the logins that `logitrack database migrate` creates. Immutable."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    service_database_password: SecretStr = Field(
+        description="Password for the role `logitrack_service`, for `logitrack database migrate`."
+    )
+    assets_database_password: SecretStr = Field(
+        description="Password for the role `logitrack_assets`, for `logitrack database migrate`."
+    )
+    analyst_database_password: SecretStr = Field(
+        description="Password for the role `logitrack_analyst`, for `logitrack database migrate`."
+    )
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:

@@ -8,26 +8,26 @@ ends, however it ends, and the limit protects the memory of one machine, which i
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from dagster import get_dagster_logger
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 from pyspark.sql import SparkSession
 
+from logitrack_assets.files import FileLock, try_lock
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
 
 LOG4J_CONFIG = Path(__file__).parent / "log4j2.properties"
 POLL_SECONDS = 1.0
 
-_slot: IO[bytes] | None = None  # the lock of this process, held until it exits
+_slot: FileLock | None = None  # the lock of this process, held until it exits
 
 
 def spark_config(*, master: str, driver_memory: str, java_options: str = JAVA_OPTIONS) -> dict[str, str]:
@@ -69,8 +69,7 @@ def acquire_spark_slot(folder: Path, max_concurrent_runs: int, report: Callable[
     global _slot
     if _slot is not None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"spark.{number}.lock" for number in range(max_concurrent_runs)]
+    paths = _slot_paths(folder, max_concurrent_runs)
     _slot = _lock_first_free(paths)
     if _slot is None:
         report(f"Waiting: LOGITRACK_SPARK_RUNS allows {max_concurrent_runs} run(s) with Spark on this machine.")
@@ -79,16 +78,21 @@ def acquire_spark_slot(folder: Path, max_concurrent_runs: int, report: Callable[
         _slot = _lock_first_free(paths)
 
 
-def _lock_first_free(paths: list[Path]) -> IO[bytes] | None:
-    for path in paths:
-        file = path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-        else:
-            return file
-    return None
+def free_spark_slots(folder: Path, max_concurrent_runs: int) -> int:
+    """Return the number of slots that no process holds."""
+    locks = [try_lock(path) for path in _slot_paths(folder, max_concurrent_runs)]
+    held = [lock for lock in locks if lock is not None]
+    for lock in held:
+        lock.release()
+    return len(held)
+
+
+def _slot_paths(folder: Path, max_concurrent_runs: int) -> list[Path]:
+    return [folder / f"spark.{number}.lock" for number in range(max_concurrent_runs)]
+
+
+def _lock_first_free(paths: list[Path]) -> FileLock | None:
+    return next((lock for path in paths if (lock := try_lock(path)) is not None), None)
 
 
 class SparkResource(LazyPySparkResource):

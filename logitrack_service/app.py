@@ -12,6 +12,7 @@ from litestar.middleware import DefineMiddleware
 from logitrack_assets.database import database_url
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_service.analytics import routes as analytics
+from logitrack_service.auth import admin_routes as accounts
 from logitrack_service.auth import routes as auth
 from logitrack_service.auth.guards import BearerAuthentication, LoopbackOrAdminGuard
 from logitrack_service.auth.keys import load_keys
@@ -21,7 +22,9 @@ from logitrack_service.http.decoding import StrictRequest
 from logitrack_service.http.middleware import RequestContextMiddleware
 from logitrack_service.http.openapi import MsgspecSchemaPlugin, OperationPlugin, openapi_config
 from logitrack_service.http.problems import problem_response
+from logitrack_service.http.query_parameters import reject_unknown_parameters
 from logitrack_service.observability.logs import configure_logs
+from logitrack_service.observability.memory import frozen_heap
 from logitrack_service.observability.routes import operations_routes
 from logitrack_service.observability.telemetry import instrument
 from logitrack_service.predictions import routes as predictions
@@ -47,14 +50,16 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with components.running():
-            log.info("service_started", embedded=settings.embedded)
-            yield
+            with frozen_heap():
+                log.info("service_started", embedded=settings.embedded)
+                yield
         log.info("service_stopped")
 
     open_metrics = service_settings.metrics_access == "everyone"
     app = Litestar(
         route_handlers=[
             *auth.routes,
+            *accounts.routes,
             *predictions.routes,
             *analytics.routes,
             *operations_routes(metrics_guards=[] if open_metrics else [LoopbackOrAdminGuard(components.authenticator)]),
@@ -63,6 +68,7 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
         dependencies=components.providers(),
         lifespan=[lifespan],
         middleware=[DefineMiddleware(BearerAuthentication, authenticator=components.authenticator)],
+        before_request=reject_unknown_parameters,
         exception_handlers={Exception: problem_response},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY_BYTES,

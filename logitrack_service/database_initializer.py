@@ -9,16 +9,17 @@ import structlog
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from logitrack_assets.database import migrate
+from logitrack_assets.database import DatabaseError, migrate
 from logitrack_service.analytics.analyst_role import AnalystLogin, prepare_analyst
 from logitrack_service.observability.health import HealthCheck
+from logitrack_service.settings import ServiceSettings
 
 RETRY_SECONDS = 3.0
 
 log = structlog.get_logger("logitrack.service")
 
 
-def prepare_database(url: str, analyst: AnalystLogin) -> None:
+def prepare_database(url: str, analyst: AnalystLogin, settings: ServiceSettings) -> None:
     """Migrate the database and create the analysts' role.
 
     Raises:
@@ -27,7 +28,7 @@ def prepare_database(url: str, analyst: AnalystLogin) -> None:
     migrate(url)
     engine = create_engine(url, hide_parameters=True)
     try:
-        prepare_analyst(engine, analyst)
+        prepare_analyst(engine, analyst, settings)
     finally:
         engine.dispose()
 
@@ -38,8 +39,8 @@ class DatabaseInitializer:
     A worker therefore starts and serves predictions without a database.
     """
 
-    def __init__(self, url: str, analyst: AnalystLogin) -> None:
-        self._url, self._analyst = url, analyst
+    def __init__(self, url: str, analyst: AnalystLogin, settings: ServiceSettings) -> None:
+        self._url, self._analyst, self._settings = url, analyst, settings
         self._task: asyncio.Task[None] | None = None
         self.ready = False
 
@@ -61,9 +62,12 @@ class DatabaseInitializer:
 
     async def _prepare(self) -> bool:
         try:
-            await asyncio.to_thread(prepare_database, self._url, self._analyst)
+            await asyncio.to_thread(prepare_database, self._url, self._analyst, self._settings)
         except OperationalError as error:
             log.warning("database_not_prepared", error=str(error.orig).strip().splitlines()[0])
+            return False
+        except DatabaseError as error:  # migrations are pending that another login has to run
+            log.warning("database_not_prepared", error=str(error))
             return False
         self.ready = True
         return True

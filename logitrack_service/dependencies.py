@@ -11,24 +11,32 @@ from typing import Any
 from litestar.di import Provide
 
 from logitrack_assets.database import psycopg_dsn
+from logitrack_assets.eta.signed_registry import signed_registry
+from logitrack_assets.home import load_or_create_instance_id
 from logitrack_assets.settings import Settings
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.analytics.query import AnalystQueries
 from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth.accounts import Accounts
+from logitrack_service.auth.administration import AccountAdministration
 from logitrack_service.auth.guards import BearerAuthenticator
 from logitrack_service.auth.keys import Keys
 from logitrack_service.auth.login import LoginService
 from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
+from logitrack_service.auth.session_control import SessionControl
+from logitrack_service.auth.sessions import session_policy
 from logitrack_service.auth.tokens import Tokens
 from logitrack_service.database import connect
 from logitrack_service.database_initializer import DatabaseInitializer
-from logitrack_service.observability.health import HealthCheck, ReadinessProbe, check_database
+from logitrack_service.observability.health import HealthCheck, Liveness, ReadinessProbe, check_database
 from logitrack_service.predictions.batching import DynamicBatcher
+from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import ModelReloader
+from logitrack_service.predictions.outcomes import OutcomeRecorder
 from logitrack_service.predictions.prediction_log import PredictionLog
+from logitrack_service.predictions.quotas import PredictionQuotas
 from logitrack_service.settings import ServiceSettings
 
 MAX_REVOCATIONS_AGE_SECONDS = 20.0
@@ -53,22 +61,29 @@ class Components:
         analyst = analyst_login(url, keys, service_settings)
         self.settings = settings
         self.service_settings = service_settings
+        self.liveness = Liveness(instance=load_or_create_instance_id(settings.home))
         self.engine = connect(url)
         self.passwords = Passwords(service_settings)
         self.tokens = Tokens(keys, minutes=service_settings.access_token_minutes)
         self.revocations = Revocations(psycopg_dsn(url), token_seconds=self.tokens.seconds)
         self.authenticator = BearerAuthenticator(self.tokens, self.revocations)
-        self.accounts = Accounts(self.engine, self.passwords, self.revocations)
-        self.login_service = LoginService(
-            self.engine, self.passwords, self.revocations, refresh_days=service_settings.refresh_token_days
-        )
+        self.accounts = Accounts(self.engine, self.passwords)
+        self.account_administration = AccountAdministration(self.engine, self.passwords, self.revocations)
+        policy = session_policy(service_settings)
+        self.login_service = LoginService(self.engine, self.passwords, self.revocations, policy)
+        self.session_control = SessionControl(self.engine, self.revocations, policy)
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
-        self.database_initializer = DatabaseInitializer(url, analyst)
-        self.model_reloader = ModelReloader(settings.home / "models", self.engine)
-        self.prediction_log = PredictionLog(psycopg_dsn(url))
-        self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log)
+        self.database_initializer = DatabaseInitializer(url, analyst, service_settings)
+        self.model_reloader = ModelReloader(signed_registry(settings), self.engine)
+        self.prediction_ids = PredictionIds(keys)
+        self.quotas = PredictionQuotas(
+            max_daily=service_settings.daily_predictions, max_open=service_settings.open_predictions
+        )
+        self.prediction_log = PredictionLog(psycopg_dsn(url), self.quotas)
+        self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log, self.prediction_ids, self.quotas)
+        self.outcome_recorder = OutcomeRecorder(self.engine, self.prediction_ids, self.quotas)
         self.reports = Reports(self.engine)
-        self.analyst_queries = AnalystQueries(psycopg_dsn(analyst.url), service_settings)
+        self.analyst_queries = AnalystQueries(analyst, self.engine, service_settings)
         self.readiness_probe = ReadinessProbe(
             {
                 "model": self.model_reloader.check_health,
@@ -88,6 +103,7 @@ class Components:
             for component in (self.database_initializer, self.revocations, self.model_reloader):
                 await component.start()
                 stack.push_async_callback(component.stop)
+            stack.push_async_callback(self.analyst_queries.stop)
             self.prediction_log.start()
             stack.push_async_callback(asyncio.to_thread, self.prediction_log.stop)
             yield
@@ -95,18 +111,24 @@ class Components:
     def providers(self) -> dict[str, Provide]:
         """Return the providers by parameter name, one for each component that handlers may declare."""
         return {
+            "account_administration": _provide(self.account_administration),
             "accounts": _provide(self.accounts),
             "analyst_queries": _provide(self.analyst_queries),
             "batcher": _provide(self.batcher),
             "engine": _provide(self.engine),
+            "liveness": _provide(self.liveness),
             "login_service": _provide(self.login_service),
             "model_reloader": _provide(self.model_reloader),
+            "outcome_recorder": _provide(self.outcome_recorder),
             "password_changer": _provide(self.password_changer),
+            "prediction_ids": _provide(self.prediction_ids),
             "prediction_log": _provide(self.prediction_log),
+            "quotas": _provide(self.quotas),
             "readiness_probe": _provide(self.readiness_probe),
             "reports": _provide(self.reports),
             "revocations": _provide(self.revocations),
             "service_settings": _provide(self.service_settings),
+            "session_control": _provide(self.session_control),
             "settings": _provide(self.settings),
             "tokens": _provide(self.tokens),
         }

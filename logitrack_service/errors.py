@@ -13,7 +13,7 @@ from logitrack_assets.errors import LogitrackError
 INVALID_VALUES = "Some values are not valid."
 
 
-class FieldError(msgspec.Struct):
+class FieldError(msgspec.Struct, gc=False):
     """One invalid field of a request.
 
     Attributes:

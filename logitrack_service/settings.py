@@ -20,12 +20,24 @@ class ServiceSettings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Addresses of proxies whose `X-Forwarded-For` is trusted, separated by commas."
     )
+    max_connections: int = Field(1_000, ge=10, description="Open connections of one worker process.")
+    max_connections_per_address: int = Field(
+        100,
+        ge=1,
+        description="Open connections of one worker process from one address; trusted proxies are exempt.",
+    )
     secret_keys_previous: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="Keys from before a rotation, separated by commas: their tokens stay valid until they expire.",
     )
     access_token_minutes: int = Field(15, ge=1, le=60, description="Lifetime of an access token.")
     refresh_token_days: int = Field(30, ge=1, le=365, description="Lifetime of a session and of its refresh tokens.")
+    session_idle_hours: int = Field(
+        336, ge=1, le=8760, description="Hours without a refresh after which a session ends; at most its lifetime."
+    )
+    max_sessions_per_account: int = Field(
+        20, ge=1, le=1_000, description="Open sessions of an account; a login beyond them ends the least recently used."
+    )
     argon2_memory_kib: int = Field(
         19_456, ge=8, description="Memory of one password hash; the default is OWASP's minimum for Argon2id."
     )
@@ -36,9 +48,21 @@ class ServiceSettings(BaseSettings):
         description="Address of the read-only login that runs analysts' queries. Unset, the service creates the role "
         "`logitrack_analyst`.",
     )
+    analyst_database_password: SecretStr | None = Field(
+        None, description="Password for `LOGITRACK_ANALYST_DATABASE_URL`, as it is."
+    )
     query_seconds: int = Field(10, ge=1, le=300, description="Time limit of an analyst's query in seconds.")
     query_rows: int = Field(10_000, ge=1, le=100_000, description="Row limit of an analyst's query.")
     query_bytes: int = Field(10_000_000, ge=1_000, description="Size limit of an analyst's query result in bytes.")
+    daily_predictions: int = Field(
+        200_000, ge=1, description="Predictions that an account may store in a day (UTC); more are refused with 429."
+    )
+    open_predictions: int = Field(
+        2_000_000,
+        ge=1,
+        description="Predictions of the last 30 days that an account may leave without an outcome; more are refused "
+        "with 429.",
+    )
     metrics_access: Literal["loopback", "everyone"] = Field(
         "loopback", description="Clients that may read `/metrics` without an admin's token."
     )

@@ -1,7 +1,7 @@
 """Fixtures and scheduling for every test: one Spark session and one PostgreSQL a worker, folders of their own.
 
 `make test` runs two workers (pytest-xdist). Tests that share something expensive stay together: those of one running
-installation in one group, those that need Spark in another, all others by file.
+installation and those that need Spark by folder, all others by file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -20,8 +21,8 @@ from sqlalchemy import create_engine, make_url, text
 from logitrack_tests.data import extracts_folder
 
 REPOSITORY = Path(__file__).parent.parent
-GROUP_OF_FIXTURE = {"demo": "installation", "running": "installation", "spark": "spark"}
-"""Fixture to the group of the tests that use it, most expensive first."""
+SHARED_FOLDERS = ("end_to_end/", "eta/training/", "trips/")
+"""Folders whose tests share something expensive and therefore one worker: an installation, or Spark; longest first."""
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -39,17 +40,31 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
+def _group(path: str) -> str:
+    """Return the group of a test file, given its path or a node id that begins with it."""
+    file = path.split("::", 1)[0]
+    return next((folder for folder in SHARED_FOLDERS if folder in file), file)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for `--dist loadgroup`, the long groups first, so that both workers end at about the same time."""
-    order = list(dict.fromkeys(GROUP_OF_FIXTURE.values()))
+    """Run the long groups first, so that both workers end at about the same time."""
 
-    def group(item: pytest.Item) -> str:
-        fixtures = getattr(item, "fixturenames", ())
-        return next((name for fixture, name in GROUP_OF_FIXTURE.items() if fixture in fixtures), str(item.path))
+    def rank(item: pytest.Item) -> int:
+        group = _group(item.nodeid)
+        return SHARED_FOLDERS.index(group) if group in SHARED_FOLDERS else len(SHARED_FOLDERS)
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: order.index(group(item)) if group(item) in order else len(order))
+    items.sort(key=rank)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Send the tests of a group to one worker. pytest-xdist's own groups have no effect with pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return GroupScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

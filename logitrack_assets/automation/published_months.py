@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,15 +26,24 @@ from logitrack_assets.automation.jobs import ingest_month
 from logitrack_assets.lake import Lake
 from logitrack_assets.months import Month
 from logitrack_assets.partitions import MONTHS, contiguous, month_range
-from logitrack_assets.resources import LakeResource, TlcSource
+from logitrack_assets.resources import LakeResource
 from logitrack_assets.settings import get_settings
-from logitrack_assets.trips.source import Source, SourceError
+from logitrack_assets.trips.resources import TlcSource
+from logitrack_assets.trips.source import PublishedFile, Source, SourceError, SourceUnavailableError
 
 RELAUNCH_AFTER = timedelta(days=1)
 """Time after which a month whose ingestion failed is launched again; a changed file is launched at once."""
 
 MAX_PROBES = 120
-"""Probes (fleet and month) of one tick, newest months first: HEAD requests, well under a minute."""
+"""Probes (fleet and month) of one tick, newest months first."""
+
+MAX_PROBE_SECONDS = 20.0
+"""Limit of all probes of one tick together. Dagster ends a tick after 60 s."""
+
+PROBE_TIMEOUT_SECONDS = 5.0
+"""Timeout of connecting and of each read of a probe: that of a tick when the source does not answer at all."""
+
+MAX_CONCURRENT_PROBES = 4
 
 PUBLICATION_DELAY_MONTHS = 2
 """The TLC publishes a month about two months after its end."""
@@ -77,11 +87,12 @@ def months_due(
         now: Time of this tick, UTC.
 
     Raises:
-        SourceError: The source does not answer.
+        SourceError: The source does not answer, or is so slow that nothing was found in the time of a tick.
     """
+    probes = months_to_probe(lake, fleets, now)
+    found = probe_files(source, probes, MAX_PROBE_SECONDS)
     due: dict[str, dict[str, str]] = {}
-    for fleet, month in months_to_probe(lake, fleets, now):
-        published = source.probe(fleet, month)
+    for (fleet, month), published in found.items():
         if published is None:
             continue
         version = published.etag or f"{published.bytes} bytes"
@@ -90,7 +101,30 @@ def months_due(
             continue
         if not _launched_recently(launched.get(f"{fleet}/{month}"), version, now):
             due.setdefault(month, {})[fleet] = version
+    if not due and len(found) < len(probes):
+        raise SourceUnavailableError(
+            f"The source is slow: {len(found)} of {len(probes)} files were probed in {MAX_PROBE_SECONDS:g} s."
+        )
     return due
+
+
+def probe_files(
+    source: Source, files: Sequence[tuple[str, str]], seconds: float
+) -> dict[tuple[str, str], PublishedFile | None]:
+    """Return what is published for each (fleet, month), in their order.
+
+    Probes run concurrently, and those that have not ended after `seconds` are left out.
+
+    Raises:
+        SourceError: The source does not answer a probe.
+    """
+    executor = ThreadPoolExecutor(MAX_CONCURRENT_PROBES, thread_name_prefix="probe")
+    try:
+        probes = {file: executor.submit(source.probe, *file) for file in files}
+        done, _ = wait(probes.values(), timeout=seconds, return_when=FIRST_EXCEPTION)
+        return {file: probe.result() for file, probe in probes.items() if probe in done}
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _launched_recently(last: LaunchedIngest | None, version: str, now: datetime) -> bool:
@@ -151,7 +185,7 @@ def ingest_published_months(
     """Launch the ingestion of months that are due."""
     now, opened = datetime.now(UTC), lake.open(context.log.info)
     # One attempt with a short time-out: the next tick repeats it.
-    probed = source.open(context.log.info, attempts=1, timeout_seconds=10)
+    probed = source.open(context.log.info, attempts=1, timeout_seconds=PROBE_TIMEOUT_SECONDS)
     launched = decode_launches(context.cursor)
     try:
         due = months_due(opened, probed, source.fleets, launched, now)

@@ -24,6 +24,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from logitrack_assets.automation.jobs import retrain_eta
 from logitrack_assets.eta.artifact import Manifest
 from logitrack_assets.eta.drift_store import read_drifted_months
+from logitrack_assets.eta.live_error import read_live_error
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
 from logitrack_assets.lake import Lake
@@ -96,25 +97,18 @@ def drift_trigger(connection: psycopg.Connection[Any], champion: Manifest) -> Re
 def live_error_trigger(
     connection: psycopg.Connection[Any], champion: Manifest, *, worse_by: float
 ) -> RetrainTrigger | None:
-    """Return a trigger when the mean absolute error of reported outcomes exceeds the test error.
+    """Return a trigger when the live error of the outcomes that count exceeds the test error.
 
     Args:
         connection: To the database of the service.
         champion: The version whose predictions are evaluated.
         worse_by: Share of the test error by which the live error may exceed it.
     """
-    row = connection.execute(
-        "select count(*), avg(abs(o.duration_minutes - p.duration_minutes)) "
-        "from service.predictions p join service.outcomes o using (prediction_id) "
-        "where p.model_version = %s and o.account_id = p.account_id "
-        "and o.reported_at > now() - make_interval(days => %s)",
-        (champion.version, LIVE_DAYS),
-    ).fetchone()
-    outcomes, live = row or (0, 0.0)
+    live = read_live_error(connection, champion.version, days=LIVE_DAYS)
     expected = champion.metrics.mae_minutes
-    if outcomes < MIN_LIVE_OUTCOMES or live <= expected * (1 + worse_by):
+    if live.outcomes < MIN_LIVE_OUTCOMES or live.mae_minutes <= expected * (1 + worse_by):
         return None
-    reason = f"live error {live:.2f} minutes over {outcomes} trips, test error {expected:.2f}"
+    reason = f"live error {live.mae_minutes:.2f} minutes over {live.outcomes} trips, test error {expected:.2f}"
     return RetrainTrigger(reason, _key("live", [champion.version, f"{datetime.now(UTC):%G-%V}"]), cooldown=True)
 
 

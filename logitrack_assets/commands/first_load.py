@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from logitrack_assets import sample
+from logitrack_assets.commands.requirements import stack_source_url
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.instance import dagster_environment
 from logitrack_assets.lake import Lake
@@ -38,11 +38,6 @@ class FirstLoad:
         return ",".join(first if first == last else f"{first}:{last}" for first, last in ranges)
 
 
-def stack_source_url(settings: Settings) -> str:
-    """Return where `up` and `demo` take trip files from: the setting, or the packaged sample."""
-    return settings.tlc_url or str(sample.folder())
-
-
 def stack_environment(settings: Settings) -> dict[str, str]:
     """Return the environment in which Dagster acts as under `up`: instance, source, fleets and partitions.
 
@@ -56,7 +51,7 @@ def stack_environment(settings: Settings) -> dict[str, str]:
     }
     source, today = _source(stack_source_url(settings)), _this_month()
     loaded = Lake(settings.home).silver_months()
-    if "first_month" not in settings.model_fields_set and source.is_folder:
+    if "first_month" not in settings.model_fields_set and source.folder is not None:
         known = [month for month in (_first_month(source, settings, today), *loaded[:1]) if month is not None]
         environment["LOGITRACK_FIRST_MONTH"] = min(known, default=settings.first_month)
     if settings.last_month is not None:

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import httpx2
 
+from logitrack_assets import sample
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.settings import Settings
+from logitrack_assets.trips.source import Source, file_name
 
 MIN_JAVA_VERSION = 17  # of Spark 4
 MIN_FREE_DISK_BYTES = 2 * 2**30
+SERVER_TIMEOUT_SECONDS = 5
 _JAVA_HINT = (
     f"Install Java {MIN_JAVA_VERSION} or newer (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME."
 )
@@ -89,26 +92,38 @@ def require_free_port(host: str, port: int, setting: str) -> None:
             ) from None
 
 
+def stack_source_url(settings: Settings) -> str:
+    """Return where `up` and `demo` take trip files from: the setting, or the packaged sample."""
+    return settings.tlc_url or str(sample.folder())
+
+
 def require_source(settings: Settings) -> str:
-    """Return where trip files come from, once it answers.
+    """Return where `up` takes trip files from, once it answers.
 
     Raises:
-        LogitrackError: The folder does not exist or the server does not answer.
+        LogitrackError: The folder does not exist, it has no file of the fleets, or the server does not answer.
     """
-    url = settings.source_url
-    if url.startswith(("http://", "https://")):
-        return _require_server(url)
-    folder = Path(url.removeprefix("file://"))
-    if not (folder / "trip-data").is_dir():
+    source = Source(stack_source_url(settings))
+    if source.folder is None:
+        return _require_server(source.base)
+    trips = source.folder / "trip-data"
+    if not trips.is_dir():
         raise LogitrackError(
-            f"{folder} has no folder trip-data.", hint="Set LOGITRACK_TLC_URL to a folder laid out as the TLC's."
+            f"{source.folder} has no folder trip-data.", hint="Set LOGITRACK_TLC_URL to a folder laid out as the TLC's."
         )
-    return f"{folder}, {len(list((folder / 'trip-data').glob('*.parquet')))} files"
+    files = sum(len(list(trips.glob(file_name(fleet, "*")))) for fleet in settings.fleets)
+    if not files:
+        raise LogitrackError(
+            f"{trips} has no file of {' or '.join(settings.fleets)}, for example "
+            f"{file_name(settings.fleets[0], '2019-01')}.",
+            hint="Set LOGITRACK_TLC_URL to another folder, or LOGITRACK_FLEETS to the fleets that it has.",
+        )
+    return f"{files} files in {source.folder}{'' if settings.tlc_url else ', the packaged sample'}"
 
 
 def _require_server(url: str) -> str:
     try:
-        httpx2.head(url, timeout=10, follow_redirects=True)
+        httpx2.head(url, timeout=SERVER_TIMEOUT_SECONDS, follow_redirects=True)
     except httpx2.HTTPError as error:
         raise LogitrackError(
             f"{url} does not answer ({error or type(error).__name__}).",

@@ -15,14 +15,15 @@ import httpx2
 from dagster import DagsterInstance
 from rich.console import Console
 
-from logitrack_assets.commands.first_load import plan_first_load, stack_environment, stack_source_url
+from logitrack_assets.commands.first_load import plan_first_load, stack_environment
 from logitrack_assets.commands.graphql import reexecute_run
 from logitrack_assets.commands.models import open_registry
-from logitrack_assets.commands.requirements import require_disk, require_free_port, require_java
+from logitrack_assets.commands.requirements import require_disk, require_free_port, require_java, stack_source_url
 from logitrack_assets.commands.supervisor import ProcessSupervisor, single_instance
 from logitrack_assets.database import migrated_database_url
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.files import write_json
+from logitrack_assets.home import load_or_create_instance_id, require_home
 from logitrack_assets.instance import DEFINITIONS_MODULE, LOCATION_NAME
 from logitrack_assets.run_workers import (
     STOPPED_TAG,
@@ -226,6 +227,7 @@ def local_stack(settings: Settings, console: Console, command: str) -> Iterator[
     Raises:
         LogitrackError: A requirement is not met, or another stack runs on the home folder.
     """
+    require_home(settings.home)
     with _interrupt_on_signals(), single_instance(settings.home, command):
         processes = ProcessSupervisor(settings.home)
         if names := processes.end_leftovers():  # before the ports are tested, which they may hold
@@ -234,6 +236,7 @@ def local_stack(settings: Settings, console: Console, command: str) -> Iterator[
         require_disk(settings.home)
         require_free_port(settings.service_host, settings.service_port, "LOGITRACK_SERVICE_PORT")
         require_free_port(settings.dagster_host, settings.dagster_port, "LOGITRACK_DAGSTER_PORT")
+        load_or_create_instance_id(settings.home)
         migrated_database_url(settings)
         stack = LocalStack(settings, console, processes)
         stack.end_stuck_runs()

@@ -8,6 +8,7 @@ from logitrack_assets.database.urls import (
     psycopg_dsn,
     with_database,
     with_login,
+    with_password,
     without_password,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "wait_for_database",
     "with_database",
     "with_login",
+    "with_password",
     "without_password",
 ]

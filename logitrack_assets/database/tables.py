@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     Identity,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     func,
     text,
 )
@@ -61,19 +63,25 @@ accounts = Table(
     Column("role", Text, nullable=False, server_default="user"),
     _instant("created_at", default_now=True),
     _instant("password_changed_at", default_now=True),
+    Column("normalized_username", Text, nullable=False),  # logitrack_service.auth.usernames
+    Column("vouched", Boolean, nullable=False, server_default=false()),  # an admin answers for what it reports
+    _instant("disabled_at", nullable=True),
     CheckConstraint("role in ('user', 'analyst', 'admin')", name="role_check"),
 )
-Index("accounts_username", func.lower(accounts.c.username), unique=True)
+Index("accounts_normalized_username", accounts.c.normalized_username, unique=True)
 
 sessions = Table(
     "sessions",
     SERVICE,
     Column("session_id", Uuid(as_uuid=False), primary_key=True),
-    Column("account_id", BigInteger, ForeignKey(accounts.c.account_id, ondelete="CASCADE"), nullable=False),
+    # Null once the account has been deleted: its revoked sessions stay until their access tokens have expired.
+    Column("account_id", BigInteger, ForeignKey(accounts.c.account_id, ondelete="SET NULL")),
     _instant("created_at", default_now=True),
     _instant("expires_at"),
     _instant("revoked_at", nullable=True),
     Column("reason", Text),  # of the revocation
+    _instant("last_used_at", default_now=True),  # the login or the last refresh
+    Column("network", Text),  # of the login
 )
 Index("sessions_account", sessions.c.account_id)
 Index("sessions_expires", sessions.c.expires_at)
@@ -89,15 +97,24 @@ refresh_tokens = Table(
 )
 Index("refresh_tokens_session", refresh_tokens.c.session_id)
 
+known_networks = Table(
+    "known_networks",
+    SERVICE,
+    Column("account_id", BigInteger, ForeignKey(accounts.c.account_id, ondelete="CASCADE"), primary_key=True),
+    Column("network", Text, primary_key=True),
+    _instant("last_login_at", default_now=True),
+)
+
 throttle = Table(
     "throttle",
     SERVICE,
-    Column("kind", Text, primary_key=True),  # login_account, login_address or register_address
-    Column("subject", Text, primary_key=True),  # the username or the network that is throttled
+    Column("kind", Text, primary_key=True),  # the name of a limit of logitrack_service.auth
+    Column("subject", Text, primary_key=True),  # the username, the network, or both, that is throttled
     Column("attempts", Integer, nullable=False),
     _instant("last_at"),
     _instant("blocked_until"),
 )
+Index("throttle_last_at", throttle.c.last_at)
 
 audit_events = Table(
     "audit_events",
@@ -154,6 +171,16 @@ outcomes = Table(
     _instant("reported_at", default_now=True),
 )
 Index("outcomes_reported", outcomes.c.reported_at)
+
+usage = Table(
+    "usage",
+    SERVICE,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),  # no foreign key: as in predictions
+    Column("day", Date, primary_key=True),  # UTC
+    Column("predictions", BigInteger, nullable=False, server_default=text("0")),
+    Column("outcomes", BigInteger, nullable=False, server_default=text("0")),
+)
+Index("usage_day", usage.c.day)
 
 # --- warehouse --------------------------------------------------------------------------------------------------------
 

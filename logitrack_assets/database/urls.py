@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -40,6 +41,11 @@ def with_login(url: str, *, username: str, password: str | None) -> str:
     return _render(make_url(url).set(username=username, password=password))
 
 
+def with_password(url: str, password: SecretStr | None) -> str:
+    """Return the address with a password; special characters are quoted. None leaves the address as it is."""
+    return url if password is None else _render(make_url(url).set(password=password.get_secret_value()))
+
+
 def with_database(url: str, name: str) -> str:
     """Return the address of another database on the same server."""
     return _render(make_url(url).set(database=name))
@@ -51,4 +57,5 @@ def without_password(url: str) -> str:
 
 
 def _render(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
+    # SQLAlchemy leaves spaces in passwords as they are, and libpq refuses them.
+    return url.render_as_string(hide_password=False).replace(" ", "%20")

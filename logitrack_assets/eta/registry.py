@@ -10,12 +10,16 @@ Changes of the pointer hold a file lock, so concurrent promotions are serialised
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -41,6 +45,7 @@ class Champion(BaseModel):
         previous: The champion before it; None for the first.
         manifest_sha256: Digest of its manifest at that time.
         kind: Whether it was promoted, or restored by a rollback.
+        signature: Code of the other fields by a `ChampionSigner`; None where the registry has no key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +57,7 @@ class Champion(BaseModel):
     previous: str | None
     manifest_sha256: str
     kind: Literal["promotion", "rollback"] = "promotion"
+    signature: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -68,6 +74,26 @@ class Champion(BaseModel):
     def labelled_reason(self) -> str:
         """The reason for people: that of a rollback begins with `rollback: `."""
         return f"{_ROLLBACK_LABEL}{self.reason}" if self.kind == "rollback" else self.reason
+
+
+class ChampionSigner:
+    """Signs and verifies champions with the key of an installation."""
+
+    def __init__(self, key: Callable[[], bytes]) -> None:
+        """Take the source of the key, which is read at first use."""
+        self._key = cache(key)
+
+    def signed(self, champion: Champion) -> Champion:
+        """Return the champion with its signature."""
+        return champion.model_copy(update={"signature": self._code(champion)})
+
+    def is_authentic(self, champion: Champion) -> bool:
+        """Return whether the champion carries the signature of its other fields."""
+        return champion.signature is not None and hmac.compare_digest(champion.signature, self._code(champion))
+
+    def _code(self, champion: Champion) -> str:
+        fields = json.dumps(champion.model_dump(mode="json", exclude={"signature"}), sort_keys=True)
+        return hmac.new(self._key(), f"logitrack:champion:{fields}".encode(), hashlib.sha256).hexdigest()
 
 
 class Rejection(BaseModel):
@@ -90,10 +116,19 @@ class VersionSummary(NamedTuple):
 
 
 class ModelRegistry:
-    """The folder of model versions. Construction reads nothing."""
+    """The folder of model versions. Construction reads nothing.
 
-    def __init__(self, folder: Path) -> None:
+    With a signer, champions that are not signed by it are refused and are not part of the history.
+    """
+
+    def __init__(self, folder: Path, signer: ChampionSigner | None = None) -> None:
         self.folder = folder
+        self._signer = signer
+
+    @property
+    def signs_champions(self) -> bool:
+        """Whether champions are signed and verified."""
+        return self._signer is not None
 
     @property
     def champion_file(self) -> Path:
@@ -118,7 +153,9 @@ class ModelRegistry:
         """
         path = self.folder / version
         if not _VERSION.fullmatch(version) or not path.is_dir():
-            raise ArtifactError(f"There is no model {version!r} in {self.folder}.")
+            raise ArtifactError(
+                f"There is no model {version!r} in {self.folder}.", hint="`logitrack model list` shows the versions."
+            )
         return path
 
     def load(self, version: str, *, threads: int = 1) -> Predictor:
@@ -170,8 +207,20 @@ class ModelRegistry:
         """Return the champion; None before the first promotion.
 
         Raises:
-            ArtifactError: The pointer is unreadable.
+            ArtifactError: The pointer is unreadable, or not signed with the key of this installation.
         """
+        champion = self._read_champion()
+        if champion is not None and not self._is_trusted(champion):
+            raise ArtifactError(
+                f"The champion pointer {self.champion_file} is not signed with the registry key of this installation: "
+                "`logitrack model promote VERSION --reason …` signs a version that you trust."
+            )
+        return champion
+
+    def _is_trusted(self, champion: Champion) -> bool:
+        return self._signer is None or self._signer.is_authentic(champion)
+
+    def _read_champion(self) -> Champion | None:
         try:
             text = self.champion_file.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -202,23 +251,50 @@ class ModelRegistry:
             ValueError: The reason is empty.
         """
         with self._lock():
-            version = _version_before(self.history())
+            history = self.history()
+            version = _version_before(history)
             if version is None:
                 raise ArtifactError("There is no earlier champion to go back to.")
+            promoted = next(entry for entry in reversed(history) if entry.version == version)
+            if sha256(self.path(version) / MANIFEST) != promoted.manifest_sha256:
+                raise ArtifactError(f"The {MANIFEST} of model {version} was altered since it was champion.")
             return self._write_champion(version, by=by, reason=reason, kind="rollback")
 
     def history(self) -> list[Champion]:
         """Return every champion, oldest first, the present one last."""
-        champions = []
-        for line in self._history_lines():
-            try:
-                champions.append(Champion.model_validate_json(line))
-            except ValidationError:
-                continue  # a line torn by a killed writer of an earlier release; the pointer itself is whole
+        champions = [entry for entry in self._entries() if self._is_trusted(entry)]
         current = self._readable_champion()
         if current is not None and (not champions or champions[-1] != current):
             champions.append(current)
         return champions
+
+    def sign_entries(self) -> None:
+        """Sign the pointer and the history of a registry that had no key so far; signed entries stay as they are."""
+        with self._lock():
+            entries = [self._signed(entry) for entry in self._entries()]
+            champion = self._read_champion()
+            if champion is not None:
+                write_atomic(self.champion_file, self._signed(champion).model_dump_json(indent=2) + "\n")
+            if entries:
+                self._write_entries(entries)
+
+    def _signed(self, champion: Champion) -> Champion:
+        if self._signer is None or champion.signature is not None:
+            return champion
+        return self._signer.signed(champion)
+
+    def _entries(self) -> list[Champion]:
+        """Return the entries of the history file, trusted or not."""
+        entries = []
+        for line in self._history_lines():
+            try:
+                entries.append(Champion.model_validate_json(line))
+            except ValidationError:
+                continue  # a line torn by a killed writer of an earlier release; the pointer itself is whole
+        return entries
+
+    def _write_entries(self, entries: Iterable[Champion]) -> None:
+        write_atomic(self._history_file, "".join(entry.model_dump_json() + "\n" for entry in entries))
 
     def _history_lines(self) -> list[str]:
         try:
@@ -295,7 +371,7 @@ class ModelRegistry:
             raise ValueError("a promotion needs a reason")
         predictor = self.load(version)
         history = self.history()
-        champion = Champion(
+        unsigned = Champion(
             version=predictor.version,
             promoted_at=_now(),
             by=by,
@@ -304,11 +380,14 @@ class ModelRegistry:
             manifest_sha256=sha256(self.path(version) / MANIFEST),
             kind=kind,
         )
+        champion = self._signed(unsigned)
         # The whole history is rewritten: it has no torn line and includes a champion whose writer was killed between
-        # the two files.
-        lines = "".join(entry.model_dump_json() + "\n" for entry in [*history, champion])
+        # the two files. Entries that are not trusted stay in the file.
+        entries = self._entries()
+        if history and history[-1] not in entries:
+            entries.append(history[-1])
         write_atomic(self.champion_file, champion.model_dump_json(indent=2) + "\n")
-        write_atomic(self._history_file, lines)
+        self._write_entries([*entries, champion])
         return champion
 
     def _lock(self) -> AbstractContextManager[None]:

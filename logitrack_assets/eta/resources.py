@@ -10,6 +10,8 @@ from pydantic import Field
 
 from logitrack_assets.eta.drift import DriftThresholds
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.signed_registry import signed_registry
+from logitrack_assets.settings import get_settings
 
 
 class ModelRegistryResource(ConfigurableResource[Any]):
@@ -19,11 +21,12 @@ class ModelRegistryResource(ConfigurableResource[Any]):
 
     def open(self) -> ModelRegistry:
         """Return the registry."""
-        return ModelRegistry(Path(self.home) / "models")
+        # The key is read here: a field of the resource would show it in Dagster's UI.
+        return signed_registry(get_settings(), Path(self.home))
 
 
 class MonitoringPolicy(ConfigurableResource[Any]):
-    """DriftThresholds of drift and retraining; the README's table of settings describes them."""
+    """Thresholds of drift and retraining; the README's table of settings describes them."""
 
     drift_psi: float
     drift_volume_ratio: float

@@ -29,13 +29,14 @@ from pydantic import Field
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.lake import Lake
 from logitrack_assets.partitions import MONTHS
-from logitrack_assets.resources import LakeResource, TlcSource, WarehouseResource
+from logitrack_assets.resources import LakeResource, WarehouseResource
 from logitrack_assets.spark import SparkResource
 from logitrack_assets.trips import metadata
 from logitrack_assets.trips.errors import SparkConnectionLostError
 from logitrack_assets.trips.ingest import NOT_PUBLISHED, ingest_file
 from logitrack_assets.trips.manifest import MonthManifest, bronze_version, load_manifest, version_of
 from logitrack_assets.trips.month import clean_month
+from logitrack_assets.trips.resources import TlcSource
 from logitrack_assets.trips.rules import RULES_VERSION
 from logitrack_assets.trips.source import Source, SourceUnavailableError
 from logitrack_assets.trips.warehouse_load import load_sample, load_stats

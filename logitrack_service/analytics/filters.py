@@ -10,7 +10,7 @@ from litestar.params import FromQuery, QueryParameter
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.analytics.schemas import Fleet
 
-MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
+MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])(?!\n)$"  # (?!\n): Python's $ also matches before a final newline
 Borough = Literal["Manhattan", "Queens", "Brooklyn", "Bronx", "Staten Island", "EWR"]
 
 

@@ -1,26 +1,30 @@
 """Analysts' own SQL queries.
 
-PostgreSQL itself refuses whatever is not allowed: the analyst role can only read the views in `analytics`. The text
-becomes a sub-query and is sent with the extended protocol, which accepts one statement, so it can only be a query; a
-row that is too large fails in PostgreSQL before it reaches this process. Each query has its own connection, so no
-session state outlives it.
+PostgreSQL itself refuses whatever is not allowed: the analyst role can only read the views in `analytics`, and the
+limits of rows, bytes, time and temporary files are PostgreSQL's. Each query has its own session (`analyst_session`), so
+no state outlives it. This module parses requests and limits how many run at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import psycopg
-from psycopg import AsyncConnection
+import structlog
+from sqlalchemy import column, func, select, table, true
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from logitrack_assets.database import psycopg_dsn
+from logitrack_service.analytics.analyst_role import AnalystLogin, session_settings
+from logitrack_service.analytics.analyst_session import APPLICATION_NAME, AnalystSession, FormattedResult
+from logitrack_service.analytics.schemas import ReportFormat
 from logitrack_service.errors import (
     InvalidRequestError,
     TimeLimitExceededError,
-    TooLargeError,
     UnavailableError,
 )
 from logitrack_service.settings import ServiceSettings
@@ -29,7 +33,11 @@ MAX_CONCURRENT_QUERIES = 4  # per worker
 QUEUE_SECONDS = 2.0  # a query waits this long for one of the above
 GRACE_SECONDS = 3.0  # for PostgreSQL to enforce the statement's limit before this process does
 RETRY_SECONDS = 5
-WORK_MEMORY = "32MB"
+OBSERVATION_SECONDS = 0.1  # between two looks at a backend that computes on
+
+_backends = table("pg_stat_activity", column("pid"), column("application_name"), schema="pg_catalog")
+
+log = structlog.get_logger("logitrack.analytics")
 
 # psycopg's `%(name)s` and `:name` are equivalent; strings, quoted names, comments and casts are left as they are. This
 # is no security boundary: values are bound by PostgreSQL.
@@ -51,42 +59,49 @@ class QueryRequest(msgspec.Struct, forbid_unknown_fields=True):
     explain: Annotated[bool, msgspec.Meta(description="Return the plan instead of rows.")] = False
 
 
-class QueryResponse(msgspec.Struct):
-    """Columns and rows; `truncated` means that the query has more rows."""
-
-    columns: list[str]
-    rows: list[list[Any]]
-    row_count: int
-    truncated: bool
-    milliseconds: float
-
-
 class AnalystQueries:
-    """Runs analysts' queries, with a limit on concurrent ones."""
+    """Runs analysts' queries, with a limit on concurrent ones.
 
-    def __init__(self, dsn: str, settings: ServiceSettings) -> None:
-        self._dsn, self._settings = dsn, settings
+    PostgreSQL looks at cancellations between operations only, so a backend can compute on after its query's time limit.
+    A query therefore occupies its slot until its backend has ended, which may be later than the response.
+    """
+
+    def __init__(self, login: AnalystLogin, engine: AsyncEngine, settings: ServiceSettings) -> None:
+        """Create the runner without connecting.
+
+        Args:
+            login: Login of the analysts' sessions.
+            engine: Connections of the service, which terminate and observe the analysts' backends.
+            settings: Limits.
+        """
+        self._dsn = psycopg_dsn(login.url)
+        self._engine, self._settings = engine, settings
+        self._role_settings = session_settings(settings)
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)
+        self._slots: set[asyncio.Task[None]] = set()  # tasks that release a slot
 
-    async def run(self, query: QueryRequest) -> QueryResponse:
+    async def run(self, query: QueryRequest, result_format: ReportFormat) -> FormattedResult:
         """Run a query and return its rows.
 
         Raises:
-            InvalidRequestError: PostgreSQL refused the query, or a parameter does not occur in it.
+            InvalidRequestError: PostgreSQL refused the query, or its parameters do not match.
             TimeLimitExceededError: The query exceeded the time limit.
             TooLargeError: The result exceeds the size limit.
             UnavailableError: Other queries occupy every slot.
         """
-        try:
-            async with asyncio.timeout(QUEUE_SECONDS):
-                await self._semaphore.acquire()
-        except TimeoutError:
-            raise UnavailableError(
-                "Other analysts' queries are still running: try again.", retry_after_seconds=RETRY_SECONDS
-            ) from None
+        if "\x00" in query.sql:
+            raise InvalidRequestError("The query contains a NUL character.")
+        sql, values = bind_parameters(query.sql, query.parameters)
+        await self._acquire_slot()
+        pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        execution = asyncio.create_task(self._execute(query, sql, values, result_format, pid))
+        execution.add_done_callback(_retrieve_exception)
+        slot = asyncio.create_task(self._release_slot(execution, pid))
+        self._slots.add(slot)
+        slot.add_done_callback(self._slots.discard)
         try:
             async with asyncio.timeout(self._settings.query_seconds + GRACE_SECONDS):
-                return await self._run(query)
+                return await asyncio.shield(execution)
         except (TimeoutError, psycopg.errors.QueryCanceled):
             raise TimeLimitExceededError(
                 f"The query took longer than {self._settings.query_seconds} seconds."
@@ -96,52 +111,68 @@ class AnalystQueries:
                 raise
             raise InvalidRequestError(f"PostgreSQL refused the query: {_error_message(error)}") from None
         finally:
+            execution.cancel()
+
+    async def stop(self) -> None:
+        """Cancel the queries that still run."""
+        for slot in tuple(self._slots):
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+
+    async def _acquire_slot(self) -> None:
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            raise UnavailableError(
+                "Other analysts' queries are still running: try again.", retry_after_seconds=RETRY_SECONDS
+            ) from None
+
+    async def _execute(
+        self, query: QueryRequest, sql: str, values: list[Value], result_format: ReportFormat, pid: asyncio.Future[int]
+    ) -> FormattedResult:
+        """Run a query in a session of its own, and set `pid` to the process id of the session's backend."""
+        session = await AnalystSession.connect(self._dsn, self._role_settings)
+        pid.set_result(session.backend_pid)
+        try:
+            return await session.run(
+                sql.strip().rstrip(";").rstrip(),
+                values,
+                result_format,
+                explain=query.explain,
+                max_rows=min(query.limit, self._settings.query_rows),
+                max_bytes=self._settings.query_bytes,
+            )
+        finally:
+            await session.close()
+
+    async def _release_slot(self, execution: asyncio.Task[FormattedResult], pid: asyncio.Future[int]) -> None:
+        """Release the slot of a query when its backend has ended; terminate the backend of an overdue query."""
+        try:
+            seconds = self._settings.query_seconds + GRACE_SECONDS
+            await asyncio.wait({execution}, timeout=seconds)
+            if pid.done():
+                await self._wait_until_gone(pid.result(), terminate=not execution.done())
+        finally:
+            execution.cancel()
             self._semaphore.release()
 
-    async def _run(self, query: QueryRequest) -> QueryResponse:
-        started = asyncio.get_running_loop().time()
-        max_rows = min(query.limit, self._settings.query_rows)
-        sql, values = bind_parameters(query.sql, query.parameters)
-        statement = self._statement(sql, max_rows, explain=query.explain)
-        rows: list[list[Any]] = []
-        size = 0
-        truncated = False
-        async with await self._connect() as connection, psycopg.AsyncRawCursor(connection) as cursor:
-            async for row in cursor.stream(statement, values):
-                if len(rows) == max_rows and not query.explain:
-                    truncated = True
-                    break
-                size += sum(len(str(value)) for value in row)
-                if size > self._settings.query_bytes:
-                    raise TooLargeError(f"The result is larger than {self._settings.query_bytes:,} bytes: select less.")
-                rows.append([_json_value(value) for value in row])
-            columns = [column.name for column in cursor.description or []]
-        milliseconds = round((asyncio.get_running_loop().time() - started) * 1000, 1)
-        return QueryResponse(columns, rows, len(rows), truncated, milliseconds)
+    async def _wait_until_gone(self, pid: int, *, terminate: bool) -> None:
+        """Block until the backend with this process id has ended."""
+        while True:
+            try:
+                if await self._is_gone(pid, terminate=terminate):
+                    return
+            except SQLAlchemyError as error:
+                log.warning("analyst_backend_not_observed", pid=pid, error=str(error).splitlines()[0])
+            await asyncio.sleep(OBSERVATION_SECONDS)
 
-    def _statement(self, sql: str, max_rows: int, *, explain: bool) -> str:
-        body = sql.strip().rstrip(";").rstrip()
-        if explain:
-            return f"explain (verbose) {body}"
-        # A line break before the parenthesis: the text may end in a comment.
-        return (
-            f"select q.* from (\n{body}\n) as q"
-            f" where analytics.fits(octet_length(cast(q as text)), {self._settings.query_bytes})"
-            f" limit {max_rows + 1}"
-        )
-
-    async def _connect(self) -> AsyncConnection:
-        return await AsyncConnection.connect(
-            self._dsn,
-            autocommit=True,
-            connect_timeout=3,
-            application_name="logitrack-analyst",
-            options=(
-                f"-c statement_timeout={self._settings.query_seconds}s -c default_transaction_read_only=on"
-                f" -c work_mem={WORK_MEMORY} -c max_parallel_workers_per_gather=0 -c search_path=analytics"
-                f" -c idle_in_transaction_session_timeout=10s -c lock_timeout=2s"
-            ),
-        )
+    async def _is_gone(self, pid: int, *, terminate: bool) -> bool:
+        """Return whether the backend has ended; if not, request its end."""
+        signal = func.pg_terminate_backend(_backends.c.pid) if terminate else true()
+        backend = select(signal).where(_backends.c.pid == pid, _backends.c.application_name == APPLICATION_NAME)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(backend)).first() is None
 
 
 def bind_parameters(sql: str, parameters: dict[str, Value] | list[Value] | None) -> tuple[str, list[Value]]:
@@ -172,20 +203,17 @@ def bind_parameters(sql: str, parameters: dict[str, Value] | list[Value] | None)
     return numbered, list(parameters.values())
 
 
+def _retrieve_exception(execution: asyncio.Task[FormattedResult]) -> None:
+    """Mark the exception of a task as retrieved: asyncio logs it otherwise if it follows the response."""
+    if not execution.cancelled():
+        execution.exception()
+
+
 def _is_connection_failure(error: psycopg.Error) -> bool:
     """Return whether the connection failed or the server is shutting down, as opposed to a refused query."""
     return isinstance(error, psycopg.OperationalError) and (
         error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
     )
-
-
-def _json_value(value: Any) -> Any:
-    """Return a value that JSON can represent; NaN and infinities become null, other types text."""
-    if value is None or isinstance(value, (bool, int, str, list, dict)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value)
 
 
 def _error_message(error: psycopg.Error) -> str:

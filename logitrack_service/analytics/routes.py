@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from typing import Annotated, Any
 
 import structlog
@@ -9,26 +11,30 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.analytics import statements
 from logitrack_service.analytics.filters import Filters, provide_filters
 from logitrack_service.analytics.pages import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
-from logitrack_service.analytics.query import AnalystQueries, QueryRequest, QueryResponse
+from logitrack_service.analytics.query import AnalystQueries, QueryRequest
 from logitrack_service.analytics.reports import Reports
-from logitrack_service.analytics.responses import CSV, ReportFormat, ReportT, report_response
+from logitrack_service.analytics.responses import CSV, ReportT, negotiated_format, query_response, report_response
 from logitrack_service.analytics.schemas import (
     Fleet,
     HourReport,
     LiveErrorReport,
     MonthReport,
     PaymentReport,
+    QueryResponse,
     RejectionReport,
+    ReportFormat,
     WeekdayHourReport,
     ZonePairReport,
     ZoneReport,
 )
 from logitrack_service.analytics.statements import Direction, ReportStatement
+from logitrack_service.auth.audit import audit
 from logitrack_service.auth.guards import require_analyst
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import (
@@ -36,9 +42,11 @@ from logitrack_service.errors import (
     TimeLimitExceededError,
     UnavailableError,
 )
-from logitrack_service.http.openapi import problem_responses
+from logitrack_service.http.middleware import client_address
+from logitrack_service.http.openapi import parameter_link, problem_responses
 
 MAX_QUERY_BODY_BYTES = 200_000
+MAX_AUDITED_CHARACTERS = 4_000  # of a query's text in the audit table
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ROWS, description="Rows of a page.")]
 After = Annotated[str | None, QueryParameter(max_length=200, description="`next` of the previous page.")]
@@ -94,7 +102,12 @@ async def weekday_hour(
     return await _respond(request, reports, statements.select_weekday_hour(filters), WeekdayHourReport, format)
 
 
-@get("/busiest-zones", summary="Zones by number of trips", **_REPORT)
+@get(
+    "/busiest-zones",
+    summary="Zones by number of trips",
+    response_links=parameter_link("busiestZones", "Get the next page.", after="$response.body#/next"),
+    **_REPORT,
+)
 async def busiest_zones(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
@@ -109,7 +122,12 @@ async def busiest_zones(
     return await _respond(request, reports, statement, ZoneReport, format)
 
 
-@get("/zone-pairs", summary="Durations and their spread between zones", **_REPORT)
+@get(
+    "/zone-pairs",
+    summary="Durations and their spread between zones",
+    response_links=parameter_link("zonePairs", "Get the next page.", after="$response.body#/next"),
+    **_REPORT,
+)
 async def zone_pairs(
     request: Request[Identity, Any, Any],
     filters: NamedDependency[Filters],
@@ -181,6 +199,7 @@ async def live_error(
         "sql": "select hour, sum(trips) as trips from hours where fleet = :fleet group by hour order by hour",
         "parameters": {"fleet": "yellow"},
     },
+    alternative_media_types=(CSV,),
     responses=problem_responses(TimeLimitExceededError, UnavailableError),
     summary="Run a SELECT statement",
 )
@@ -188,19 +207,26 @@ async def query(
     request: Request[Identity, Any, Any],
     data: JSONBody[QueryRequest],
     analyst_queries: NamedDependency[AnalystQueries],
-) -> QueryResponse:
+    engine: NamedDependency[AsyncEngine],
+    format: Format = None,
+) -> Response[QueryResponse]:
     """Run one read-only query over the views of the schema `analytics`, with limits of time, rows and bytes.
 
-    `select * from documentation` lists the views and their columns. Requires the role analyst.
+    `select * from documentation` lists the views and their columns. Requires the role analyst. As CSV, the headers
+    `X-Row-Count` and `X-Truncated` replace the fields. Each query is recorded in the audit table before it runs.
     """
-    response = await analyst_queries.run(data)
+    started = time.monotonic()
+    await _audit_query(engine, request, data)
+    result_format = negotiated_format(request, format)
+    result = await analyst_queries.run(data, result_format)
+    milliseconds = round((time.monotonic() - started) * 1000, 1)
     log.info(
         "analyst_query",
         account_id=request.user.account_id,
-        rows=response.row_count,
-        milliseconds=response.milliseconds,
+        rows=result.row_count,
+        milliseconds=milliseconds,
     )
-    return response
+    return query_response(result, milliseconds, result_format)
 
 
 async def _respond(
@@ -211,6 +237,21 @@ async def _respond(
     requested_format: ReportFormat | None,
 ) -> Response[ReportT]:
     return report_response(request, statement, await reports.run(statement), report_type, requested_format)
+
+
+async def _audit_query(engine: AsyncEngine, request: Request[Identity, Any, Any], query: QueryRequest) -> None:
+    """Record the text of a query with its digest; the values of parameters are not recorded."""
+    async with engine.begin() as connection:
+        await audit(
+            connection,
+            "analyst_query_submitted",
+            account_id=request.user.account_id,
+            username=request.user.username,
+            address=client_address(request.scope),
+            sql=query.sql.replace("\x00", "\ufffd")[:MAX_AUDITED_CHARACTERS],
+            sql_sha256=hashlib.sha256(query.sql.encode()).hexdigest(),
+            sql_characters=len(query.sql),
+        )
 
 
 routes = [

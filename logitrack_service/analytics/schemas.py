@@ -20,6 +20,7 @@ Trips = Annotated[int, msgspec.Meta(ge=0, description="Number of trips.")]
 Minutes = Annotated[float, msgspec.Meta(description="Minutes.")]
 Fleet = Literal["yellow", "green"]
 Source = Literal["rollup", "sample", "live"]
+ReportFormat = Literal["json", "csv"]
 
 
 class HourRow(msgspec.Struct, frozen=True):
@@ -117,13 +118,18 @@ class LiveErrorRow(msgspec.Struct, frozen=True):
 
 
 class ReportResponse(msgspec.Struct):
-    """Rows and their origin: `exact` is false for a sample, `trips` counts the trips (or outcomes) in these rows."""
+    """Rows and their origin.
+
+    `exact` is false for a sample and for reports with approximate fields, which `approximate` names; their relative
+    error is at most 1%. `trips` counts the trips (or outcomes) in these rows.
+    """
 
     rows: list[Any]
     source: Source
     exact: bool
     trips: int
     next: Annotated[str | None, msgspec.Meta(description="Cursor of the next page, for `after`.")] = None
+    approximate: Annotated[tuple[str, ...], msgspec.Meta(description="Fields that are not exact.")] = ()
 
 
 class HourReport(ReportResponse):
@@ -172,3 +178,17 @@ class LiveErrorReport(ReportResponse):
     """Report by model version and hour of the day."""
 
     rows: list[LiveErrorRow]
+
+
+class QueryResponse(msgspec.Struct):
+    """Columns and rows of an analyst's query; `truncated` means that the query has more rows.
+
+    Columns keep their order, and names may repeat. Numbers are JSON numbers, except integers beyond 2^53 - 1, which are
+    strings; NaN and infinities are null; other types are strings in PostgreSQL's format.
+    """
+
+    columns: list[str]
+    rows: list[list[Any]]
+    row_count: int
+    truncated: bool
+    milliseconds: float

@@ -40,7 +40,8 @@ class ReportStatement(Generic[Row]):
         values: Values of the statement's named parameters.
         row_type: Type of a row.
         count_column: Field whose sum is the number of trips (or outcomes) in the report.
-        source: Where the rows come from; only the sample is inexact.
+        source: Where the rows come from.
+        approximate: Fields that are computed from sketches, with a relative error of at most 1%.
         sort_key: Fields that the cursor of the next page holds; empty for a report without pages.
         page_rows: Rows of a full page; 0 for a report without pages.
     """
@@ -50,13 +51,14 @@ class ReportStatement(Generic[Row]):
     row_type: type[Row]
     count_column: str = "trips"
     source: Source = "rollup"
+    approximate: tuple[str, ...] = ()
     sort_key: tuple[str, ...] = ()
     page_rows: int = 0
 
     @property
     def exact(self) -> bool:
-        """Return whether the report counts all trips."""
-        return self.source != "sample"
+        """Return whether every field of every row is computed from all trips without approximation."""
+        return self.source != "sample" and not self.approximate
 
     @property
     def cache_key(self) -> str:
@@ -178,7 +180,8 @@ def select_zone_pairs(
         "dropoff_before": dropoff_before,
     }
     sort_key = ("trips", "pickup_zone", "dropoff_zone")
-    return ReportStatement(sql, values, ZonePairRow, sort_key=sort_key, page_rows=limit)
+    approximate = ("median_duration", "p90_duration", "ratio")
+    return ReportStatement(sql, values, ZonePairRow, approximate=approximate, sort_key=sort_key, page_rows=limit)
 
 
 def select_months(filters: Filters) -> ReportStatement[MonthRow]:
@@ -197,7 +200,7 @@ def select_months(filters: Filters) -> ReportStatement[MonthRow]:
         ) as durations using (month, fleet)
         where {where} order by month, fleet
     """
-    return ReportStatement(sql, values, MonthRow)
+    return ReportStatement(sql, values, MonthRow, approximate=("median_duration", "p90_duration"))
 
 
 def select_rejections(filters: Filters) -> ReportStatement[RejectionRow]:

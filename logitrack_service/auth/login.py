@@ -2,81 +2,131 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from logitrack_assets.database import tables
-from logitrack_service.auth.accounts import Account, find_by_id, find_by_username
+from logitrack_service.auth.accounts import Account, find_by_username, lock_account
 from logitrack_service.auth.audit import audit
+from logitrack_service.auth.login_attempts import (
+    LoginAttempt,
+    accept_login_attempt,
+    count_login_attempt,
+    withdraw_login_attempt,
+)
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.sessions import (
+    SessionPolicy,
     add_refresh_token,
     lock_refresh_token,
     mark_refresh_token_used,
     open_session,
     revoke_account,
     revoke_session,
+    use_session,
 )
-from logitrack_service.auth.throttle import LOGIN_ACCOUNT, LOGIN_ADDRESS, count_attempt, network_of, refund, reset
 from logitrack_service.auth.tokens import Identity
-from logitrack_service.errors import AuthenticationError
+from logitrack_service.errors import AuthenticationError, UnavailableError
+from logitrack_service.http.addresses import network_of
+
+MAX_VERIFICATIONS = 3  # per login; a second one only if the password's hash changed during the first
 
 
 @dataclass(frozen=True)
 class Login:
-    """A session that was opened or renewed, with its next refresh token."""
+    """A session that was opened or renewed, with its next refresh token.
+
+    Attributes:
+        revoked: Sessions that were revoked because the account had too many.
+    """
 
     account: Account
     session_id: str
     refresh_token: str
+    revoked: list[str] = field(default_factory=list)
 
 
 class LoginService:
     """Opens, renews and ends sessions."""
 
     def __init__(
-        self, engine: AsyncEngine, passwords: Passwords, revocations: Revocations, *, refresh_days: int
+        self, engine: AsyncEngine, passwords: Passwords, revocations: Revocations, policy: SessionPolicy
     ) -> None:
         self._engine, self._passwords, self._revocations = engine, passwords, revocations
-        self._refresh_days = refresh_days
+        self._policy = policy
 
     async def login(self, username: str, password: str, *, address: str) -> Login:
         """Open a session.
 
         Raises:
-            AuthenticationError: The username or the password is wrong; message and time are the same for both.
-            RateLimitedError: Too many attempts on the account or from the address's network.
+            AuthenticationError: The username or the password is wrong (message and time are the same for both), or the
+                account is disabled.
+            RateLimitedError: Too many attempts; see `login_attempts`.
         """
-        subject, network = username.lower(), network_of(address)
         async with self._engine.begin() as connection:
-            await count_attempt(connection, LOGIN_ADDRESS, network)
-        # A transaction of its own: a blocked account must not undo the attempt counted for the network.
-        async with self._engine.begin() as connection:
-            await count_attempt(connection, LOGIN_ACCOUNT, subject)
+            attempt = await count_login_attempt(connection, username, network_of(address))
             account = await find_by_username(connection, username)
-        verified = await self._passwords.verify(account.password_hash if account else None, password)
-        if account is None or not verified:
+        try:
+            login = await self._verify_and_open(account, password, attempt, address=address)
+        except UnavailableError:
+            async with self._engine.begin() as connection:
+                await withdraw_login_attempt(connection, attempt)
+            raise
+        except AuthenticationError:
             async with self._engine.begin() as connection:
                 await audit(connection, "login_failed", username=username, address=address)
-            raise AuthenticationError("The username or the password is wrong.", challenge="Bearer")
-        async with self._engine.begin() as connection:
-            await reset(connection, LOGIN_ACCOUNT, subject)
-            await refund(connection, LOGIN_ADDRESS, network)
-            session_id, refresh_token = await open_session(connection, account.account_id, days=self._refresh_days)
-            await audit(
-                connection,
-                "login",
-                account_id=account.account_id,
-                username=account.username,
-                address=address,
-                session_id=session_id,
-            )
-        if self._passwords.needs_rehash(account.password_hash):
-            await self._rehash(account, password)
-        return Login(account, session_id, refresh_token)
+            raise
+        await self._revocations.wait_propagated(login.revoked)
+        if self._passwords.needs_rehash(login.account.password_hash):
+            await self._rehash(login.account, password)
+        return login
+
+    async def _verify_and_open(
+        self, account: Account | None, password: str, attempt: LoginAttempt, *, address: str
+    ) -> Login:
+        """Verify a password and open a session.
+
+        Verification takes long and runs without a transaction, so the account is read again, under a lock, before the
+        session is opened. If its hash has changed meanwhile, the new one is verified.
+
+        Raises:
+            AuthenticationError: The password is wrong, or the account is disabled.
+        """
+        for _ in range(MAX_VERIFICATIONS):
+            verified = await self._passwords.verify(account.password_hash if account else None, password)
+            if account is None or not verified:
+                break
+            async with self._engine.begin() as connection:
+                current = await lock_account(connection, account.account_id)
+                if current is not None and current.password_hash == account.password_hash:
+                    return await self._open(connection, current, attempt, address=address)
+            account = current
+        raise AuthenticationError("The username or the password is wrong.", challenge="Bearer")
+
+    async def _open(
+        self, connection: AsyncConnection, account: Account, attempt: LoginAttempt, *, address: str
+    ) -> Login:
+        """Open a session of an account that is locked.
+
+        Raises:
+            AuthenticationError: The account is disabled; only who has its password learns that.
+        """
+        if account.disabled_at is not None:
+            raise AuthenticationError("This account is disabled; an admin can enable it.", challenge="Bearer")
+        await accept_login_attempt(connection, attempt, account.account_id)
+        opened = await open_session(connection, account.account_id, network=attempt.network, policy=self._policy)
+        await audit(
+            connection,
+            "login",
+            account_id=account.account_id,
+            username=account.username,
+            address=address,
+            session_id=opened.session_id,
+        )
+        return Login(account, opened.session_id, opened.refresh_token, revoked=opened.revoked)
 
     async def refresh(self, refresh_token: str, *, address: str) -> Login:
         """Exchange a refresh token for the next one of its session.
@@ -100,10 +150,11 @@ class LoginService:
     ) -> tuple[Login | None, list[str]]:
         """Return the renewed login, or None, and the sessions that were revoked because the token was reused."""
         stored = await lock_refresh_token(connection, refresh_token)
-        if stored is None or not stored.active:
+        if stored is None or stored.account_id is None:
             return None, []
-        account = await find_by_id(connection, stored.account_id)
-        assert account is not None, "a foreign key ties sessions to accounts"
+        account = await lock_account(connection, stored.account_id)
+        if account is None or not await use_session(connection, stored.session_id, self._policy):
+            return None, []
         if not stored.used:
             await mark_refresh_token_used(connection, refresh_token)
             return Login(account, stored.session_id, await add_refresh_token(connection, stored.session_id)), []

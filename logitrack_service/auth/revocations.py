@@ -58,6 +58,8 @@ class Revocations:
 
     async def wait_propagated(self, session_ids: list[str]) -> None:
         """Wait until committed revocations are in this worker's cache and, with high probability, in all others'."""
+        if not session_ids:
+            return
         try:
             async with asyncio.timeout(NOTICE_SECONDS), self._changed:
                 await self._changed.wait_for(lambda: self._revoked.issuperset(session_ids))

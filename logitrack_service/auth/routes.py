@@ -1,22 +1,31 @@
-"""HTTP handlers of accounts and logins: /register, /token, /logout, /me, /accounts."""
+"""HTTP handlers of an account's owner: /register, /token, /logout, /me."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post, put
+from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, RawBody
 
-from logitrack_service.auth.accounts import Account, Accounts
-from logitrack_service.auth.guards import require_admin
+from logitrack_service.auth.accounts import Accounts
 from logitrack_service.auth.login import Login, LoginService
 from logitrack_service.auth.password_change import PasswordChanger
-from logitrack_service.auth.passwords import MAX_LENGTH, MIN_LENGTH
-from logitrack_service.auth.roles import Role
+from logitrack_service.auth.schemas import (
+    EXAMPLE_PASSWORD,
+    EXAMPLE_USERNAME,
+    MAX_BODY_BYTES,
+    NewPassword,
+    Profile,
+    SessionEntry,
+    Username,
+    actor_of,
+)
+from logitrack_service.auth.session_control import SessionControl
 from logitrack_service.auth.tokens import Identity, Tokens
+from logitrack_service.auth.usernames import MAX_USERNAME_LENGTH
 from logitrack_service.errors import (
     AuthenticationError,
     ConflictError,
@@ -27,19 +36,18 @@ from logitrack_service.errors import (
 )
 from logitrack_service.http.decoding import decode_form
 from logitrack_service.http.middleware import client_address
-from logitrack_service.http.openapi import problem_responses
+from logitrack_service.http.openapi import body_link, problem_responses
 
 FORM = "application/x-www-form-urlencoded"
-MAX_BODY_BYTES = 16_384  # of a login, a registration or a change of an account
 
-EXAMPLE_USERNAME, EXAMPLE_PASSWORD = "dispatcher-1", "seven yellow cabs in the rain"
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"  # PostgreSQL's text cannot hold NUL
-Username = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", min_length=3, max_length=64),
-]
-NewPassword = Annotated[str, msgspec.Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
+_RENEWAL = body_link(
+    "refresh",
+    "Renew the login before its access token expires.",
+    refresh_token="$response.body#/refresh_token",  # noqa: S106  # a runtime expression
+)
+
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
 GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 
 
@@ -50,18 +58,10 @@ class Registration(msgspec.Struct, forbid_unknown_fields=True):
     password: NewPassword
 
 
-class Profile(msgspec.Struct):
-    """An account, as its owner and admins see it."""
-
-    username: str
-    role: Role
-    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-
-
 class PasswordForm(msgspec.Struct):
     """OAuth2's password form (RFC 6749, 4.3.2)."""
 
-    username: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USERNAME_LENGTH, pattern=NO_NUL)]
     password: GivenPassword
     grant_type: Literal["password"] = "password"
     scope: str = ""
@@ -91,17 +91,17 @@ class PasswordChange(msgspec.Struct, forbid_unknown_fields=True):
     new_password: NewPassword
 
 
-class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
-    """The new role of an account."""
-
-    role: Role
-
-
 @post(
     "/register",
     exclude_from_auth=True,
     request_max_body_size=MAX_BODY_BYTES,
     request_example={"username": EXAMPLE_USERNAME, "password": EXAMPLE_PASSWORD},
+    response_links=body_link(
+        "token",
+        "Log in with the new account.",
+        username="$response.body#/username",
+        password="$request.body#/password",  # noqa: S106  # a runtime expression
+    ),
     responses=problem_responses(ConflictError, RateLimitedError, UnavailableError),
     summary="Create an account",
     tags=["identity"],
@@ -115,7 +115,7 @@ async def register(
     regardless of case.
     """
     account = await accounts.register(data.username, data.password, address=client_address(request.scope))
-    return _profile(account)
+    return Profile.from_account(account)
 
 
 @post(
@@ -124,6 +124,7 @@ async def register(
     status_code=200,
     request_max_body_size=MAX_BODY_BYTES,
     request_bodies={FORM: (PasswordForm,)},
+    response_links=_RENEWAL,
     responses=problem_responses(AuthenticationError, RateLimitedError, UnavailableError),
     summary="Log in",
     tags=["identity"],
@@ -148,6 +149,7 @@ async def token(
     exclude_from_auth=True,
     status_code=200,
     request_max_body_size=MAX_BODY_BYTES,
+    response_links=_RENEWAL,
     responses=problem_responses(AuthenticationError, UnavailableError),
     summary="Renew a login",
     tags=["identity"],
@@ -188,8 +190,9 @@ async def logout_everywhere(request: Request[Identity, Any, Any], login_service:
 async def me(request: Request[Identity, Any, Any], accounts: NamedDependency[Accounts]) -> Profile:
     """Return the account of the access token."""
     account = await accounts.find(request.user.account_id)
-    assert account is not None, "a foreign key ties sessions to accounts"
-    return _profile(account)
+    if account is None:  # deleted a moment ago, or a token from before the database was replaced
+        raise AuthenticationError("The account of this access token does not exist.")
+    return Profile.from_account(account)
 
 
 @post(
@@ -212,28 +215,31 @@ async def change_password(
     )
 
 
-@put(
-    "/accounts/{username:str}/role",
-    guards=[require_admin],
-    request_max_body_size=MAX_BODY_BYTES,
-    request_example={"role": "analyst"},
-    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
-    summary="Change a role",
+@get(
+    "/me/sessions",
+    responses=problem_responses(UnavailableError),
+    summary="List the caller's sessions",
     tags=["identity"],
 )
-async def change_role(
-    request: Request[Identity, Any, Any],
-    username: FromPath[str],
-    data: JSONBody[RoleChange],
-    accounts: NamedDependency[Accounts],
-) -> Profile:
-    """Change the role of an account and end its sessions. The last admin cannot give up that role."""
-    account = await accounts.set_role(username, data.role, by=request.user, address=client_address(request.scope))
-    return _profile(account)
+async def list_own_sessions(
+    request: Request[Identity, Any, Any], session_control: NamedDependency[SessionControl]
+) -> list[SessionEntry]:
+    """Return the open sessions of this account, the most recently used first."""
+    found = await session_control.list_sessions(request.user.account_id)
+    return [SessionEntry.from_session(session, current_id=request.user.session_id) for session in found]
 
 
-def _profile(account: Account) -> Profile:
-    return Profile(account.username, account.role, account.created_at)
+@delete(
+    "/me/sessions/{session_id:uuid}",
+    responses=problem_responses(NotFoundError, UnavailableError),
+    summary="End one of the caller's sessions",
+    tags=["identity"],
+)
+async def end_own_session(
+    request: Request[Identity, Any, Any], session_id: FromPath[UUID], session_control: NamedDependency[SessionControl]
+) -> None:
+    """End an open session of this account. All its tokens are refused immediately, by every worker."""
+    await session_control.end_session(request.user.account_id, str(session_id), actor=actor_of(request))
 
 
 def _token_pair(tokens: Tokens, login: Login) -> TokenPair:
@@ -246,4 +252,14 @@ def _token_pair(tokens: Tokens, login: Login) -> TokenPair:
     return TokenPair(access_token, tokens.seconds, login.refresh_token)
 
 
-routes = [register, token, refresh, logout, logout_everywhere, me, change_password, change_role]
+routes = [
+    register,
+    token,
+    refresh,
+    logout,
+    logout_everywhere,
+    me,
+    change_password,
+    list_own_sessions,
+    end_own_session,
+]

@@ -9,17 +9,62 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from logitrack_assets.database.tables import refresh_tokens, sessions
 from logitrack_service.auth.revocations import CHANNEL
+from logitrack_service.settings import ServiceSettings
 
 DELETE_AFTER = timedelta(days=1)  # after a session's expiry
 MAX_DELETED_SESSIONS = 100  # per login
+
+
+@dataclass(frozen=True)
+class SessionPolicy:
+    """Limits of sessions.
+
+    Attributes:
+        lifetime: From the login, however often the session is refreshed.
+        max_idle: Without a refresh. Access tokens live an hour at most, so those of an idle session have expired.
+        max_per_account: Open sessions; a login beyond them revokes the least recently used ones.
+    """
+
+    lifetime: timedelta
+    max_idle: timedelta
+    max_per_account: int
+
+    def active(self) -> ColumnElement[bool]:
+        """Return the condition that a session is neither revoked, nor expired, nor idle for too long."""
+        return and_(
+            sessions.c.revoked_at.is_(None),
+            sessions.c.expires_at > func.now(),
+            sessions.c.last_used_at > func.now() - self.max_idle,
+        )
+
+
+@dataclass(frozen=True)
+class OpenedSession:
+    """A new session with its first refresh token, and the ids of the sessions that were revoked to make room."""
+
+    session_id: str
+    refresh_token: str
+    revoked: list[str]
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """An active session of an account. `network` is that of the login, None for logins before it was recorded."""
+
+    session_id: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    network: str | None
 
 
 @dataclass(frozen=True)
@@ -28,15 +73,22 @@ class StoredRefreshToken:
 
     Attributes:
         session_id: UUID of the session.
-        account_id: The session's account.
-        active: The session is neither revoked nor expired.
+        account_id: The session's account; None if it has been deleted.
         used: The token has been exchanged before.
     """
 
     session_id: str
-    account_id: int
-    active: bool
+    account_id: int | None
     used: bool
+
+
+def session_policy(settings: ServiceSettings) -> SessionPolicy:
+    """Return the limits of sessions from the settings."""
+    return SessionPolicy(
+        lifetime=timedelta(days=settings.refresh_token_days),
+        max_idle=timedelta(hours=settings.session_idle_hours),
+        max_per_account=settings.max_sessions_per_account,
+    )
 
 
 def digest_refresh_token(refresh_token: str) -> bytes:
@@ -44,8 +96,10 @@ def digest_refresh_token(refresh_token: str) -> bytes:
     return hashlib.sha256(refresh_token.encode()).digest()
 
 
-async def open_session(connection: AsyncConnection, account_id: int, *, days: int) -> tuple[str, str]:
-    """Open a session that expires after `days`; return its id and its first refresh token."""
+async def open_session(
+    connection: AsyncConnection, account_id: int, *, network: str, policy: SessionPolicy
+) -> OpenedSession:
+    """Open a session of an account that is locked, and revoke those beyond the maximum."""
     # Deleting expired sessions here keeps the table as small as the number of active sessions.
     expired = (
         select(sessions.c.session_id)
@@ -56,10 +110,21 @@ async def open_session(connection: AsyncConnection, account_id: int, *, days: in
     session_id = str(uuid.uuid4())
     await connection.execute(
         insert(sessions).values(
-            session_id=session_id, account_id=account_id, expires_at=func.now() + timedelta(days=days)
+            session_id=session_id,
+            account_id=account_id,
+            expires_at=func.now() + policy.lifetime,
+            last_used_at=func.clock_timestamp(),
+            network=network,
         )
     )
-    return session_id, await add_refresh_token(connection, session_id)
+    surplus = (
+        select(sessions.c.session_id)
+        .where(sessions.c.account_id == account_id, policy.active(), sessions.c.session_id != session_id)
+        .order_by(sessions.c.last_used_at.desc(), sessions.c.session_id)
+        .offset(policy.max_per_account - 1)
+    )
+    revoked = await _revoke(connection, sessions.c.session_id.in_(surplus), "too many sessions")
+    return OpenedSession(session_id, await add_refresh_token(connection, session_id), revoked)
 
 
 async def add_refresh_token(connection: AsyncConnection, session_id: str) -> str:
@@ -78,7 +143,6 @@ async def lock_refresh_token(connection: AsyncConnection, refresh_token: str) ->
         select(
             sessions.c.session_id,
             sessions.c.account_id,
-            and_(sessions.c.revoked_at.is_(None), sessions.c.expires_at > func.now()).label("active"),
             refresh_tokens.c.used_at.is_not(None).label("used"),
         )
         .join_from(refresh_tokens, sessions)
@@ -87,6 +151,35 @@ async def lock_refresh_token(connection: AsyncConnection, refresh_token: str) ->
     )
     row = (await connection.execute(statement)).one_or_none()
     return StoredRefreshToken(**row._mapping) if row else None
+
+
+async def use_session(connection: AsyncConnection, session_id: str, policy: SessionPolicy) -> bool:
+    """Record that a session is used, and lock it until the transaction ends; return whether it is active."""
+    used = await connection.scalar(
+        update(sessions)
+        .where(sessions.c.session_id == session_id, policy.active())
+        .values(last_used_at=func.clock_timestamp())
+        .returning(sessions.c.session_id)
+    )
+    return used is not None
+
+
+async def list_active_sessions(
+    connection: AsyncConnection, account_id: int, policy: SessionPolicy
+) -> Sequence[StoredSession]:
+    """Return the active sessions of an account, the most recently used first."""
+    statement = (
+        select(
+            sessions.c.session_id,
+            sessions.c.created_at,
+            sessions.c.last_used_at,
+            sessions.c.expires_at,
+            sessions.c.network,
+        )
+        .where(sessions.c.account_id == account_id, policy.active())
+        .order_by(sessions.c.last_used_at.desc())
+    )
+    return [StoredSession(**row._mapping) for row in await connection.execute(statement)]
 
 
 async def mark_refresh_token_used(connection: AsyncConnection, refresh_token: str) -> None:
@@ -103,6 +196,12 @@ async def revoke_session(connection: AsyncConnection, session_id: str, reason: s
     return await _revoke(connection, sessions.c.session_id == session_id, reason)
 
 
+async def revoke_session_of(connection: AsyncConnection, account_id: int, session_id: str, reason: str) -> list[str]:
+    """Revoke a session if it belongs to an account; return its id if this call revoked it."""
+    condition = and_(sessions.c.session_id == session_id, sessions.c.account_id == account_id)
+    return await _revoke(connection, condition, reason)
+
+
 async def revoke_account(connection: AsyncConnection, account_id: int, reason: str) -> list[str]:
     """Revoke every active session of an account when the transaction commits; return their ids."""
     condition = and_(sessions.c.account_id == account_id, sessions.c.expires_at > func.now())
@@ -117,6 +216,8 @@ async def _revoke(connection: AsyncConnection, condition: ColumnElement[bool], r
         .returning(sessions.c.session_id)
     )
     session_ids = list(revoked)
+    if not session_ids:
+        return []
     # The statement, not pg_notify(): PUBLIC may have lost the right to execute that function (analyst_role).
     await connection.exec_driver_sql(f"notify {CHANNEL}")
     return session_ids

@@ -1,4 +1,4 @@
-"""Throttling of attempts per account and per network, stored in PostgreSQL: it holds across workers and restarts.
+"""Counts of attempts and the waits that follow from them, stored in PostgreSQL: they hold across workers and restarts.
 
 An attempt is counted before the password is verified, in one statement, so a hundred concurrent guesses count as a
 hundred attempts. A burst of attempts is free; each one after it costs a wait that doubles up to a maximum. No account
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, case, cast, delete, extract, func, or_, select, update
+from sqlalchemy import ColumnElement, Integer, and_, case, cast, delete, extract, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
@@ -21,6 +20,7 @@ from logitrack_assets.database.tables import throttle
 from logitrack_service.errors import RateLimitedError
 
 RESET_AFTER = timedelta(hours=1)  # without an attempt
+MAX_DELETED_COUNTS = 20  # per login attempt, which adds three
 _MAX_DOUBLINGS = 20  # keeps the power of two within a double
 
 
@@ -39,20 +39,20 @@ class Limit:
     max_wait_seconds: int = 300
 
 
-LOGIN_ACCOUNT = Limit("login_account", burst=5)
-LOGIN_ADDRESS = Limit("login_address", burst=30)  # people in one office share an address
-REGISTER_ADDRESS = Limit("register_address", burst=100)
+PASSWORD_CHANGE = Limit("password_change", burst=5)
+REGISTRATION = Limit("registration", burst=100)
+TAKEN_NAME_COST = 10  # registrations that one for a taken name counts as: it reveals that the account exists
 
 
-async def count_attempt(connection: AsyncConnection, limit: Limit, subject: str) -> None:
-    """Count one attempt of a subject: a username or a network.
+async def count_attempt(connection: AsyncConnection, limit: Limit, subject: str, *, cost: int = 1) -> None:
+    """Count an attempt of a subject, for example of a network, as `cost` attempts.
 
     Raises:
         RateLimitedError: The subject has to wait; the refused attempt does not prolong the wait.
     """
-    if await connection.scalar(_count_statement(limit, subject)) is not None:
+    if await connection.scalar(_count_statement(limit, subject, cost)) is not None:
         return
-    remaining = cast(func.ceil(extract("epoch", throttle.c.blocked_until - func.now())), Integer)
+    remaining = cast(func.ceil(extract("epoch", throttle.c.blocked_until - func.clock_timestamp())), Integer)
     seconds = max(1, await connection.scalar(select(remaining).where(_matches(limit, subject))) or 1)
     raise RateLimitedError(f"Too many attempts: try again in {seconds} seconds.", retry_after_seconds=seconds)
 
@@ -71,39 +71,38 @@ async def refund(connection: AsyncConnection, limit: Limit, subject: str) -> Non
     )
 
 
-def network_of(address: str) -> str:
-    """Return the network to throttle an address by: an IPv6 customer owns a /64, hence 2^64 addresses."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64] or "unknown"
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
-        return str(ip_network((parsed, 64), strict=False))
-    return address
+async def delete_stale_counts(connection: AsyncConnection) -> None:
+    """Delete some counts that have expired, so that the table does not grow with made-up names."""
+    stale = (
+        select(throttle.c.kind, throttle.c.subject)
+        .where(throttle.c.last_at < func.now() - RESET_AFTER)
+        .limit(MAX_DELETED_COUNTS)
+        .with_for_update(skip_locked=True)
+    )
+    await connection.execute(delete(throttle).where(tuple_(throttle.c.kind, throttle.c.subject).in_(stale)))
 
 
-def _count_statement(limit: Limit, subject: str) -> ReturningInsert[Any]:
+def _count_statement(limit: Limit, subject: str, cost: int) -> ReturningInsert[Any]:
     """Return the upsert that counts an attempt; it returns no row while the subject is blocked."""
     expired = throttle.c.last_at < func.now() - RESET_AFTER
-    attempts = throttle.c.attempts + 1
+    attempts = throttle.c.attempts + cost
     doublings = func.least(attempts - limit.burst, _MAX_DOUBLINGS)
     wait_seconds = func.least(func.power(2, doublings), limit.max_wait_seconds)
     return (
         insert(throttle)
-        .values(kind=limit.kind, subject=subject, attempts=1, last_at=func.now(), blocked_until=func.now())
+        .values(kind=limit.kind, subject=subject, attempts=cost, last_at=func.now(), blocked_until=func.now())
         .on_conflict_do_update(
             index_elements=[throttle.c.kind, throttle.c.subject],
             set_={
-                "attempts": case((expired, 1), else_=attempts),
+                "attempts": case((expired, cost), else_=attempts),
                 "last_at": func.now(),
                 "blocked_until": case(
                     (or_(expired, attempts < limit.burst), func.now()),
                     else_=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, wait_seconds),
                 ),
             },
-            where=throttle.c.blocked_until <= func.now(),
+            # Not now(), the start of this transaction: another one can have begun later and written its start first.
+            where=throttle.c.blocked_until <= func.clock_timestamp(),
         )
         .returning(throttle.c.attempts)
     )

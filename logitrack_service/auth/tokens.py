@@ -18,6 +18,7 @@ ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "logitrack"
 ACCESS = "access"
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "sid", "jti", "type", "role", "name", "iat", "nbf", "exp"]
+MAX_ACCOUNT_ID = 2**63 - 1  # PostgreSQL's bigint
 MAX_TOKEN_LENGTH = 2_000  # characters; longer input is refused before it is parsed
 MAX_CACHED_TOKENS = 10_000  # verified tokens, about 10 MB; verifying a signature takes 0.1 ms
 
@@ -108,8 +109,11 @@ class Tokens:
             )
             if claims["type"] != ACCESS:
                 raise InvalidTokenError("not an access token")
+            account_id = int(claims["sub"])
+            if not 0 <= account_id <= MAX_ACCOUNT_ID:
+                raise InvalidTokenError("not an account id")
             return Identity(
-                account_id=int(claims["sub"]),
+                account_id=account_id,
                 username=str(claims["name"]),
                 role=str(claims["role"]),
                 session_id=str(claims["sid"]),

@@ -1,23 +1,32 @@
-"""Strict decoding of request bodies.
+"""Strict decoding of request bodies, bounded in time and memory.
 
 Values are not coerced (the string "161" is not a zone), and a rejected body reports every invalid field: msgspec itself
-stops at the first one.
+stops at the first one. Large bodies are decoded in a thread. msgspec holds the interpreter's lock while it decodes, so
+the number of values is limited too: a short decoding cannot stall the event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
+from litestar.exceptions import InternalServerException
 
-from logitrack_service.errors import FieldError, InvalidFieldsError, InvalidRequestError
+from logitrack_service.errors import FieldError, InvalidFieldsError, InvalidRequestError, TooLargeError
 
 MAX_FORM_FIELDS = 50
 MAX_UNKNOWN_FIELDS = 20  # reported in one response
+MAX_FIELD_NAME_CHARACTERS = 100  # of a client's text that a response repeats
+MAX_LISTED_BYTES = 16_384  # of a larger body only the first invalid field is reported
+MAX_LOOP_BYTES = 16_384  # larger bodies are processed in a thread
+_COUNTED_BYTES = 65_536  # counting one piece takes less than 0.1 ms
+
+Result = TypeVar("Result")
 
 
 class StrictRequest(Request[Any, Any, Any]):
@@ -33,7 +42,42 @@ class StrictRequest(Request[Any, Any, Any]):
         declared = self.route_handler.parsed_data_field
         if declared is None:
             return await super().json()
-        return decode(await self.body(), declared.annotation)
+        body = await self.body()
+        return await process_body(body, lambda: decode(body, declared.annotation))
+
+    async def body(self) -> bytes:
+        """Return the body.
+
+        Raises:
+            InvalidRequestError: the client disconnected, or its body was not complete in time.
+        """
+        try:
+            return await super().body()
+        except InternalServerException:  # Litestar's error for a client that disconnected
+            raise InvalidRequestError("The body is incomplete.") from None
+
+
+async def process_body(body: bytes, work: Callable[[], Result]) -> Result:
+    """Return the result of `work`, which runs in a thread if the body is large."""
+    return work() if len(body) <= MAX_LOOP_BYTES else await asyncio.to_thread(work)
+
+
+def require_max_count(body: bytes, separator: bytes, maximum: int) -> None:
+    """Check that a separator does not occur too often in a body, before anything is decoded.
+
+    Args:
+        body: the body, of any content.
+        separator: a single byte that separates values or rows.
+        maximum: the number of separators in the largest valid body.
+
+    Raises:
+        TooLargeError: the body has more separators.
+    """
+    count = 0
+    for start in range(0, len(body), _COUNTED_BYTES):
+        count += body.count(separator, start, start + _COUNTED_BYTES)
+        if count > maximum:
+            raise TooLargeError(f"The body has more values than the {maximum:,} that this operation accepts.")
 
 
 def decode(body: bytes, kind: Any) -> Any:
@@ -41,7 +85,7 @@ def decode(body: bytes, kind: Any) -> Any:
 
     Raises:
         InvalidRequestError: the body is not JSON.
-        InvalidFieldsError: the body does not match `kind`; every invalid field is listed.
+        InvalidFieldsError: the body does not match `kind`; every invalid field is listed, of a large body the first.
     """
     try:
         return _decoder(kind).decode(body)
@@ -70,17 +114,22 @@ def decode_form(body: bytes, kind: Any) -> Any:
     raise InvalidFieldsError(errors)
 
 
-def find_field_errors(body: bytes | msgspec.Raw, kind: Any, first_error: Exception) -> list[FieldError] | None:
+def find_field_errors(
+    body: bytes | msgspec.Raw, kind: Any, first_error: Exception, *, first_only: bool = False
+) -> list[FieldError] | None:
     """Return every invalid field of a JSON body.
 
     Args:
         body: the rejected body.
         kind: the type that the body does not match.
         first_error: the exception that msgspec raised for the body.
+        first_only: whether to return only the first invalid field, as of a body of more than `MAX_LISTED_BYTES`.
 
     Returns:
         The invalid fields, or None if the body is not JSON.
     """
+    if first_only or len(memoryview(body)) > MAX_LISTED_BYTES:
+        return [_describe(first_error)] if isinstance(first_error, msgspec.ValidationError) else None
     try:
         whole = msgspec.json.decode(body, type=msgspec.Raw)
         values = msgspec.json.decode(whole, type=dict[str, msgspec.Raw])
@@ -98,7 +147,7 @@ def _struct_errors(
     """Return the errors of the fields of a Struct, each converted on its own."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return [_describe(first_error)]
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _type_hints(kind)
     errors = []
     for field in msgspec.structs.fields(kind):
         if field.name not in values:
@@ -113,7 +162,7 @@ def _struct_errors(
             errors.append(FieldError(f"{field.name}{separator}{inner.field}", inner.message))
     if kind.__struct_config__.forbid_unknown_fields:
         unknown = sorted(set(values) - set(hints))[:MAX_UNKNOWN_FIELDS]
-        errors += [FieldError(name, "This field does not exist.") for name in unknown]
+        errors += [FieldError(name[:MAX_FIELD_NAME_CHARACTERS], "This field does not exist.") for name in unknown]
     return errors or [_describe_object_rule(first_error, hints)]
 
 
@@ -133,3 +182,8 @@ def _describe(error: Exception) -> FieldError:
 @lru_cache(maxsize=256)
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
+
+
+@lru_cache(maxsize=256)
+def _type_hints(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
+    return get_type_hints(kind, include_extras=True)

@@ -38,7 +38,7 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"geolocation=(), camera=(), microphone=()"),
 )
 DEFAULT_HEADERS = ((b"content-security-policy", API_POLICY), (b"cache-control", b"no-store"))
-HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 def client_address(scope: Scope) -> str:

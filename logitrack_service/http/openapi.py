@@ -1,10 +1,10 @@
 """OpenAPI document of the API, and the facts about an operation that Litestar cannot derive by itself.
 
 Handlers state what is particular to them: docstring, summary, tags, `responses=problem_responses(...)`,
-`request_example=`, `request_bodies=` where they decode the body themselves, and `alternative_media_types=` where the
-response depends on the header `Accept`. This module adds what follows from a
-handler's declaration: its security requirement, the errors of authentication and validation, and the constraints of
-msgspec types.
+`request_example=`, `response_links=` to operations that continue with the response, `request_bodies=` where they decode
+the body themselves, and `alternative_media_types=` where the response depends on the header `Accept`. This module adds
+what follows from a handler's declaration: its security requirement, the errors of authentication and validation, and
+the constraints of msgspec types.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     License,
+    Link,
     OAuthFlow,
     OAuthFlows,
     OpenAPIMediaType,
@@ -51,6 +52,7 @@ from logitrack_service.errors import (
     TooLargeError,
 )
 from logitrack_service.http.problems import PROBLEM_JSON, Problem, status_of
+from logitrack_service.http.query_parameters import QUERY_PARAMETERS
 
 TITLE = "logitrack"
 JSON = "application/json"
@@ -110,6 +112,28 @@ def problem_responses(*errors: type[ServiceError]) -> dict[int, ResponseSpec]:
     }
 
 
+def body_link(operation: str, description: str, **fields: str) -> dict[str, Link | Reference]:
+    """Return the `response_links=` argument for an operation whose body continues with a response.
+
+    Args:
+        operation: id of the operation.
+        description: what the operation does with the response.
+        fields: runtime expression of each field of the body (OpenAPI 3.1, 4.8.20.4).
+    """
+    return {operation: Link(operation_id=operation, request_body=fields, description=description)}
+
+
+def parameter_link(operation: str, description: str, **parameters: str) -> dict[str, Link | Reference]:
+    """Return the `response_links=` argument for an operation whose parameters continue with a response.
+
+    Args:
+        operation: id of the operation.
+        description: what the operation does with the response.
+        parameters: runtime expression of each parameter (OpenAPI 3.1, 4.8.20.4).
+    """
+    return {operation: Link(operation_id=operation, parameters=parameters, description=description)}
+
+
 class OperationPlugin(ReceiveRoutePlugin):
     """Completes the declaration of every handler when its route is registered."""
 
@@ -117,7 +141,9 @@ class OperationPlugin(ReceiveRoutePlugin):
         """Add the security requirement, the common errors and the documented body to the handlers of a route."""
         if not isinstance(route, HTTPRoute):
             return
-        for handler, _ in route.route_handler_map.values():
+        for handler, parameters in route.route_handler_map.values():
+            if handler.resolve_include_in_schema():
+                handler.opt[QUERY_PARAMETERS] = sorted(found.field_alias for found in parameters.expected_query_params)
             handler.security = ANONYMOUS if handler.opt.get("exclude_from_auth") else AUTHENTICATED
             handler.responses = {**_common_responses(handler), **(handler.responses or {})}
             handler.operation_class = _operation_class(handler)
@@ -152,11 +178,14 @@ class ApiOperation(Operation):
     documented_body: ClassVar[RequestBody | None] = None
     request_example: ClassVar[Any] = None
     alternative_media_types: ClassVar[Sequence[str]] = ()
+    response_links: ClassVar[Mapping[str, Link | Reference] | None] = None
 
     def __post_init__(self) -> None:
         """Replace Litestar's description of its validation error, and describe the bodies."""
         responses = self.responses or {}
-        success = responses.get("200")
+        success = responses.get("200") or responses.get("201")
+        if isinstance(success, OpenAPIResponse) and self.response_links is not None:
+            success.links = dict(self.response_links)
         if isinstance(success, OpenAPIResponse) and success.content is not None:
             for media_type in self.alternative_media_types:
                 success.content[media_type] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
@@ -176,19 +205,20 @@ def _operation_class(handler: HTTPRouteHandler) -> type[Operation]:
         "documented_body": _documented_body(handler.opt.get("request_bodies")),
         "request_example": handler.opt.get("request_example"),
         "alternative_media_types": handler.opt.get("alternative_media_types", ()),
+        "response_links": handler.opt.get("response_links"),
     }
     return type(ApiOperation.__name__, (ApiOperation,), members)
 
 
 def _common_responses(handler: HTTPRouteHandler) -> dict[int, ResponseSpec]:
     """Return the errors that follow from the declaration of a handler: of authentication, guards and body."""
-    errors: list[type[ServiceError]] = []
+    errors: list[type[ServiceError]] = [InvalidFieldsError]  # every operation rejects unknown query parameters
     if handler.resolve_guards():
         errors += [AuthenticationError, PermissionDeniedError]
     elif not handler.opt.get("exclude_from_auth"):
         errors.append(AuthenticationError)
     if handler.parsed_data_field or handler.opt.get("request_bodies"):
-        errors += [InvalidRequestError, TooLargeError, InvalidFieldsError]
+        errors += [InvalidRequestError, TooLargeError]
     server_error = ResponseSpec(
         Problem, description="An internal error occurred.", media_type=PROBLEM_JSON, generate_examples=False
     )

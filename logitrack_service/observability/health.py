@@ -23,9 +23,14 @@ class HealthCheck(msgspec.Struct):
 
 
 class Liveness(msgspec.Struct):
-    """Response of a process whose event loop is running."""
+    """Response of a process whose event loop is running.
+
+    `instance` is the random id of the installation, which `logitrack doctor` compares with that of its home folder;
+    null where the home folder has none and cannot be written.
+    """
 
     status: Literal["ok"] = "ok"
+    instance: str | None = None
 
 
 class Readiness(msgspec.Struct):

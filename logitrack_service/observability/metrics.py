@@ -78,6 +78,9 @@ outcomes = Counter("logitrack_outcomes_total", "Reported outcomes by result.", [
 pool_connections = Gauge(
     "logitrack_database_connections", "Database connections by state.", ["state"], multiprocess_mode="livesum"
 )
+connections_closed = Counter(
+    "logitrack_connections_closed_total", "Connections that a limit closed, by reason.", ["reason"]
+)
 logins = Counter("logitrack_logins_total", "Logins by result.", ["result"])
 
 

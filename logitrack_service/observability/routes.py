@@ -17,9 +17,9 @@ from logitrack_service.observability.health import Liveness, Readiness, Readines
 
 
 @get("/health/live", exclude_from_auth=True, summary="Liveness")
-async def live() -> Liveness:
+async def live(liveness: NamedDependency[Liveness]) -> Liveness:
     """Return 200 while the event loop is running."""
-    return Liveness()
+    return liveness
 
 
 @get(

@@ -11,8 +11,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from logitrack_service.predictions import scoring
+from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import LoadedModel, ModelReloader
 from logitrack_service.predictions.prediction_log import PredictionLog
+from logitrack_service.predictions.quotas import PredictionQuotas
 from logitrack_service.predictions.schemas import PredictionRequest, PredictionResponse
 
 
@@ -26,9 +28,17 @@ class _PendingRequest:
 class DynamicBatcher:
     """Collects the single requests of one worker and predicts them together."""
 
-    def __init__(self, model_reloader: ModelReloader, prediction_log: PredictionLog) -> None:
+    def __init__(
+        self,
+        model_reloader: ModelReloader,
+        prediction_log: PredictionLog,
+        prediction_ids: PredictionIds,
+        quotas: PredictionQuotas,
+    ) -> None:
         self._model_reloader = model_reloader
         self._prediction_log = prediction_log
+        self._prediction_ids = prediction_ids
+        self._quotas = quotas
         # Keyed by model: a request is answered by the model that was loaded when the request arrived.
         self._pending: defaultdict[tuple[LoadedModel, float], list[_PendingRequest]] = defaultdict(list)
 
@@ -37,8 +47,10 @@ class DynamicBatcher:
 
         Raises:
             UnavailableError: no model is loaded.
+            RateLimitedError: the account has used up a quota.
         """
         model = self._model_reloader.require_model()
+        self._quotas.admit(account_id, 1)
         loop = asyncio.get_running_loop()
         if not self._pending:
             loop.call_soon(loop.call_soon, self._flush)  # two iterations from now
@@ -55,6 +67,7 @@ class DynamicBatcher:
                     [pending.request for pending in batch],
                     [pending.account_id for pending in batch],
                     level=level,
+                    prediction_ids=self._prediction_ids,
                 )
                 self._prediction_log.add(logged)
             except Exception as error:  # every request of the batch fails and is logged as unhandled

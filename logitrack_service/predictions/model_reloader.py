@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from logitrack_assets.eta.artifact import MANIFEST, ArtifactError, Predictor, sha256
+from logitrack_assets.eta.artifact import MANIFEST, ArtifactError, Predictor, sha256, verify_digests
 from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_service.errors import UnavailableError
 from logitrack_service.observability import metrics
@@ -21,6 +20,7 @@ from logitrack_service.predictions.promotions import record_promotions
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 10.0  # after a failed load: the cause may be temporary, for example a full disk
+RECHECK_SECONDS = 300.0  # between two verifications of the served version's files
 NO_CHAMPION = "There is no champion yet: predictions are served once a model has been trained and promoted."
 NO_CHAMPION_RETRY_SECONDS = 5
 
@@ -46,8 +46,8 @@ class ModelReloader:
         last_error: why the current champion is not loaded, one sentence; None if it is loaded.
     """
 
-    def __init__(self, folder: Path, engine: AsyncEngine) -> None:
-        self.registry = ModelRegistry(folder)
+    def __init__(self, registry: ModelRegistry, engine: AsyncEngine) -> None:
+        self.registry = registry
         self.last_error: str | None = None
         self._engine = engine
         self._model: LoadedModel | None = None
@@ -76,6 +76,8 @@ class ModelReloader:
 
     async def start(self) -> None:
         """Load the champion, if there is one, and start polling."""
+        if not self.registry.signs_champions:
+            log.warning("champions_not_signed", hint="Set LOGITRACK_REGISTRY_KEY for the assets and the service.")
         await self.poll()
         self._tasks = [
             asyncio.create_task(self._poll_forever(), name="model-reloader"),
@@ -98,10 +100,24 @@ class ModelReloader:
             await asyncio.to_thread(trim_heap)
             self._seen, self.last_error = state, None
         except Exception as error:  # the previous model stays loaded, whatever the cause
-            self._seen, self._retry_at = state, time.monotonic() + RETRY_SECONDS
-            self.last_error = f"The champion cannot be loaded: {error}"
-            metrics.model_reload_failures.inc()
-            log.error("model_not_loaded", reason=str(error), loaded_version=self.version())
+            self._seen = state
+            self._note_failure(error)
+
+    async def recheck(self) -> None:
+        """Verify the files of the loaded version again; a failure is reported until they are as they were promoted."""
+        if self._model is None or self.last_error:
+            return
+        try:
+            await asyncio.to_thread(self._verify_files, self._model)
+        except (ArtifactError, OSError) as error:
+            self._note_failure(error)
+
+    def _note_failure(self, error: Exception) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        # Without the message of the error, which contains paths: clients read this without a login.
+        self.last_error = f"The champion cannot be loaded ({type(error).__name__}): the log has the reason."
+        metrics.model_reload_failures.inc()
+        log.error("model_not_loaded", reason=str(error), loaded_version=self.version())
 
     async def check_health(self) -> HealthCheck:
         """Return whether a model is loaded and whether it is the champion."""
@@ -130,16 +146,32 @@ class ModelReloader:
         Raises:
             ArtifactError: the artifact is invalid or differs from the promoted one.
         """
-        if self._model is not None and self._model.champion.version == champion.version:
-            return self._model.predictor
         if sha256(self.registry.path(champion.version) / MANIFEST) != champion.manifest_sha256:
             raise ArtifactError(f"the manifest of {champion.version} is not the one that was promoted")
+        if self._model is not None and self._model.champion.version == champion.version:
+            self._verify_files(self._model)
+            return self._model.predictor
         return self.registry.load(champion.version)
 
+    def _verify_files(self, model: LoadedModel) -> None:
+        """Compare the files of a loaded version with what was promoted.
+
+        Raises:
+            ArtifactError: A file is missing or altered.
+        """
+        folder = self.registry.path(model.champion.version)
+        if sha256(folder / MANIFEST) != model.champion.manifest_sha256:
+            raise ArtifactError(f"the manifest of {model.champion.version} is not the one that was promoted")
+        verify_digests(folder, model.predictor.manifest)
+
     async def _poll_forever(self) -> None:
+        recheck_at = time.monotonic() + RECHECK_SECONDS
         while True:
             await asyncio.sleep(POLL_SECONDS)
             await self.poll()
+            if time.monotonic() >= recheck_at:
+                await self.recheck()
+                recheck_at = time.monotonic() + RECHECK_SECONDS
 
     async def _record_promotions_forever(self) -> None:
         """Copy the promotion history to the audit table, in a task of its own: an outage must not delay reloads."""

@@ -2,39 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import REAL, BigInteger, Select, and_, cast, column, func, literal, select
+from sqlalchemy import REAL, BigInteger, Row, Select, and_, cast, column, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from logitrack_assets.database.tables import outcomes
+from logitrack_assets.database.tables import outcomes, predictions
 from logitrack_service.errors import FieldError, InvalidFieldsError
 from logitrack_service.observability import metrics
-from logitrack_service.predictions.identifiers import is_plausible_id
+from logitrack_service.predictions.identifiers import PredictionIds, is_plausible_id
+from logitrack_service.predictions.quotas import PredictionQuotas, add_outcomes
 from logitrack_service.predictions.schemas import OutcomeReport, OutcomeResponse
 
+Item = TypeVar("Item")
+
 MAX_REPORTED_ERRORS = 100
+MAX_STATEMENT_ROWS = 250
 
 
-async def record_outcomes(engine: AsyncEngine, reports: Sequence[OutcomeReport], *, account_id: int) -> OutcomeResponse:
-    """Store outcomes of an account's predictions; the transaction is committed on return.
+class OutcomeRecorder:
+    """Stores outcomes of predictions that the service issued; each call is one transaction."""
 
-    Raises:
-        InvalidFieldsError: an id is not a prediction id, or one id is reported twice with different durations.
-    """
-    minutes = _minutes_by_id(reports)
-    async with engine.begin() as connection:
-        rows = (await connection.execute(_record_statement(minutes, account_id))).all()
-    recorded = sum(row.is_new for row in rows)
-    conflicting = [row.prediction_id for row in rows if row.conflicts and not row.is_new]
-    response = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting)
-    metrics.outcomes.labels("recorded").inc(response.recorded)
-    metrics.outcomes.labels("already_known").inc(response.already_known)
-    metrics.outcomes.labels("conflicting").inc(len(conflicting))
-    return response
+    def __init__(self, engine: AsyncEngine, prediction_ids: PredictionIds, quotas: PredictionQuotas) -> None:
+        self._engine, self._prediction_ids, self._quotas = engine, prediction_ids, quotas
+
+    async def record(self, reports: Sequence[OutcomeReport], *, account_id: int) -> OutcomeResponse:
+        """Store outcomes of an account's predictions; the transaction is committed on return.
+
+        Raises:
+            InvalidFieldsError: An id is not a prediction id, or one id is reported twice with different durations.
+        """
+        if len(reports) > 1:
+            minutes, unverified = await asyncio.to_thread(self._read, reports, account_id)
+        else:
+            minutes, unverified = self._read(reports, account_id)
+        async with self._engine.begin() as connection:
+            logged = await _logged_ids(connection, unverified, account_id)
+            unknown = [prediction_id for prediction_id in unverified if prediction_id not in logged]
+            for prediction_id in unknown:
+                del minutes[prediction_id]
+            rows: list[Row[Any]] = []
+            # The driver converts parameters and rows on the event loop: in parts, other requests run in between.
+            for part in batched(minutes.items(), MAX_STATEMENT_ROWS):
+                rows += (await connection.execute(_record_statement(dict(part), account_id))).all()
+            recorded = sum(row.is_new for row in rows)
+            if recorded:
+                await add_outcomes(connection, account_id, recorded)
+        self._quotas.subtract_open(account_id, recorded)
+        conflicting = [row.prediction_id for row in rows if row.conflicts and not row.is_new]
+        response = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting, unknown)
+        metrics.outcomes.labels("recorded").inc(response.recorded)
+        metrics.outcomes.labels("already_known").inc(response.already_known)
+        metrics.outcomes.labels("conflicting").inc(len(conflicting))
+        metrics.outcomes.labels("unknown").inc(len(unknown))
+        return response
+
+    def _read(self, reports: Sequence[OutcomeReport], account_id: int) -> tuple[dict[str, float], list[str]]:
+        """Return minutes by id, and the ids that do not carry a code of this service for this account.
+
+        Ids of earlier releases have no code, and a lost signing key makes codes unreadable: those are looked up.
+        """
+        minutes = _minutes_by_id(reports)
+        is_issued = self._prediction_ids.is_issued_to
+        return minutes, [text_id for text_id in minutes if not is_issued(account_id, UUID(text_id))]
+
+
+async def _logged_ids(connection: AsyncConnection, prediction_ids: Sequence[str], account_id: int) -> set[str]:
+    """Return those of these ids that the log has for the account."""
+    if not prediction_ids:
+        return set()
+    table = predictions
+    known = select(table.c.prediction_id).where(
+        table.c.prediction_id == func.any(cast(list(prediction_ids), ARRAY(table.c.prediction_id.type))),
+        table.c.account_id == account_id,
+    )
+    return set((await connection.execute(known)).scalars())
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of at most `size`, like `itertools.batched` of Python 3.12."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
 
 
 def _record_statement(minutes: Mapping[str, float], account_id: int) -> Select[Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import structlog
@@ -19,9 +20,11 @@ import structlog
 from logitrack_assets.eta.artifact import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_service.observability import metrics
+from logitrack_service.predictions.quotas import PredictionQuotas, add_predictions
 
 MAX_QUEUED_ROWS = 200_000  # about 40 MB
 WRITE_INTERVAL_SECONDS = 0.25
+REFRESH_SECONDS = 2.0
 MAX_COPY_ROWS = 20_000
 MAX_RENDERED_ROWS = 50
 FLUSH_TIMEOUT_SECONDS = 5.0  # at shutdown
@@ -50,6 +53,10 @@ class LoggedPredictions:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.ids)
+
+    def rows_by_account(self) -> Counter[int]:
+        """Return the number of rows of each account."""
+        return Counter(self.account_ids)
 
     def lines(self) -> Iterator[str]:
         """Yield the rows in the text format of COPY, in the order of `COLUMNS`."""
@@ -82,10 +89,13 @@ class _RenderedRows:
     """A few rows as COPY text: while they are queued, their arrays would take ten times the memory."""
 
     text: str
-    rows: int
+    account_ids: Sequence[int]
 
     def __len__(self) -> int:
-        return self.rows
+        return len(self.account_ids)
+
+    def rows_by_account(self) -> Counter[int]:
+        return Counter(self.account_ids)
 
     def lines(self) -> Iterator[str]:
         yield self.text
@@ -94,14 +104,22 @@ class _RenderedRows:
 class PredictionLog:
     """The queue and its writer thread."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, quotas: PredictionQuotas) -> None:
+        """Create the queue without starting the thread.
+
+        Args:
+            dsn: address of the database, as psycopg takes it.
+            quotas: receive the totals of the accounts whose rows were stored.
+        """
         self._dsn = dsn
+        self._quotas = quotas
         self._queue: deque[LoggedPredictions | _RenderedRows] = deque()
         self._queued_rows = 0  # written under the lock only
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
-        self._connection: psycopg.Connection | None = None
+        self._connection: psycopg.Connection[Any] | None = None
+        self._refresh_at = 0.0  # of refused accounts, monotonic seconds
         self._thread = threading.Thread(target=self._write_forever, name="prediction-log", daemon=True)
 
     @property
@@ -117,7 +135,7 @@ class PredictionLog:
         """Queue rows without blocking; rows that exceed `MAX_QUEUED_ROWS` are dropped and counted."""
         entry: LoggedPredictions | _RenderedRows = predictions
         if len(predictions) <= MAX_RENDERED_ROWS:
-            entry = _RenderedRows("".join(predictions.lines()), len(predictions))
+            entry = _RenderedRows("".join(predictions.lines()), predictions.account_ids)
         with self._lock:
             fits = self._queued_rows + len(predictions) <= MAX_QUEUED_ROWS
             if fits:
@@ -127,6 +145,8 @@ class PredictionLog:
             metrics.prediction_log_waiting.set(self._queued_rows)
         else:
             metrics.prediction_log_rows.labels("dropped").inc(len(predictions))
+            for account_id, rows in predictions.rows_by_account().items():
+                self._quotas.release(account_id, rows)
 
     def stop(self) -> None:
         """Store the queued rows within `FLUSH_TIMEOUT_SECONDS`; log and count those that could not be stored."""
@@ -145,6 +165,7 @@ class PredictionLog:
                 deadline = time.monotonic() + FLUSH_TIMEOUT_SECONDS
             while self._queue and self._write_batch():
                 pass
+            self._refresh_refused_accounts()
             if deadline is not None:
                 if not self._queue or time.monotonic() > deadline:
                     break
@@ -178,6 +199,21 @@ class PredictionLog:
         metrics.prediction_log_waiting.set(self._queued_rows)
         return True
 
+    def _refresh_refused_accounts(self) -> None:
+        """Read the totals of refused accounts every `REFRESH_SECONDS`: outcomes may have been reported elsewhere."""
+        if time.monotonic() < self._refresh_at or not (refused := self._quotas.take_refused()):
+            return
+        self._refresh_at = time.monotonic() + REFRESH_SECONDS
+        try:
+            connection = self._connected()
+            totals = add_predictions(connection, dict.fromkeys(sorted(refused), 0))
+            connection.commit()
+        except psycopg.Error as error:
+            log.warning("usage_not_read", error=type(error).__name__)
+            self._close_connection()
+            return
+        self._quotas.update({}, totals)
+
     def _next_batch(self) -> tuple[list[LoggedPredictions | _RenderedRows], int]:
         """Return the oldest entries, at most `MAX_COPY_ROWS` rows unless one entry is larger, and their row count."""
         batch: list[LoggedPredictions | _RenderedRows] = []
@@ -190,14 +226,9 @@ class PredictionLog:
         return batch, rows
 
     def _store(self, batch: list[LoggedPredictions | _RenderedRows]) -> None:
-        if self._connection is None:
-            self._connection = psycopg.connect(
-                self._dsn,
-                connect_timeout=3,
-                application_name="logitrack-predictions",
-                options="-c statement_timeout=20s",
-            )
-        connection = self._connection
+        connection = self._connected()
+        written: Counter[int] = sum((entry.rows_by_account() for entry in batch), Counter())
+        added: Mapping[int, int] = written
         try:
             _copy(connection, f"service.predictions ({COLUMNS})", batch)
         except psycopg.errors.UniqueViolation:
@@ -205,10 +236,31 @@ class PredictionLog:
             connection.rollback()
             connection.execute("create temporary table retried (like service.predictions) on commit drop")
             _copy(connection, f"retried ({COLUMNS})", batch)
-            connection.execute(
-                f"insert into service.predictions ({COLUMNS}) select {COLUMNS} from retried on conflict do nothing"
+            added = dict(
+                connection.execute(
+                    f"with inserted as (insert into service.predictions ({COLUMNS}) select {COLUMNS} from retried "
+                    "on conflict do nothing returning account_id) "
+                    "select account_id, count(*) from inserted group by account_id"
+                ).fetchall()
             )
+        totals = add_predictions(connection, {account_id: added.get(account_id, 0) for account_id in written})
         connection.commit()
+        self._quotas.update(written, totals)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """Return the connection, opened anew where it was closed.
+
+        Raises:
+            psycopg.OperationalError: PostgreSQL is unreachable.
+        """
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self._dsn,
+                connect_timeout=3,
+                application_name="logitrack-predictions",
+                options="-c statement_timeout=20s",
+            )
+        return self._connection
 
     def _close_connection(self) -> None:
         if self._connection is not None:
@@ -216,7 +268,7 @@ class PredictionLog:
             self._connection = None
 
 
-def _copy(connection: psycopg.Connection, target: str, batch: list[LoggedPredictions | _RenderedRows]) -> None:
+def _copy(connection: psycopg.Connection[Any], target: str, batch: list[LoggedPredictions | _RenderedRows]) -> None:
     with connection.cursor() as cursor, cursor.copy(f"copy {target} from stdin") as copy:
         for entry in batch:
             copy.write("".join(entry.lines()))

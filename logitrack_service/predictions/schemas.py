@@ -7,7 +7,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from logitrack_assets.eta.artifact import DEFAULT_LEVEL, MAX_LEVEL, MIN_LEVEL
+from logitrack_assets.eta.artifact import (
+    DEFAULT_LEVEL,
+    MAX_LEVEL,
+    MAX_MONTHS_FROM_TRAINING,
+    MIN_LEVEL,
+    MIN_SUPPORT,
+)
 from logitrack_assets.eta.features import FIRST_DAY, LAST_DAY
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
 from logitrack_service.errors import FieldError
@@ -27,6 +33,17 @@ IntervalLevel = Annotated[
 ]
 OutcomeMinutes = Annotated[float, msgspec.Meta(gt=0, le=MAX_OUTCOME_MINUTES, description="Actual duration in minutes.")]
 FleetName = Literal["yellow", "green"]
+OptionalFleet = Annotated[
+    FleetName | None, msgspec.Meta(description="Fleet; if omitted, the one with the most training trips of the model.")
+]
+Extrapolating = Annotated[
+    bool,
+    msgspec.Meta(
+        description=f"Whether the model was trained on nothing like this trip: fewer than {MIN_SUPPORT} training trips "
+        "between the two zones, a fleet without training trips, or a pickup more than "
+        f"{MAX_MONTHS_FROM_TRAINING} months before the first or after the last training month (`trained_through`)."
+    ),
+]
 
 
 def out_of_calendar(moment: datetime) -> str | None:
@@ -53,7 +70,7 @@ class Trip(msgspec.Struct, forbid_unknown_fields=True):
     dropoff_zone: ZoneId
     pickup_at: datetime | None = None
     distance_miles: DistanceMiles | None = None
-    fleet: FleetName = "yellow"
+    fleet: OptionalFleet = None
 
     def __post_init__(self) -> None:
         """Validate the pickup time."""
@@ -78,7 +95,7 @@ class PredictionResponse(msgspec.Struct):
     """A prediction.
 
     `support` is the number of training trips between the two zones; `extrapolating` is true if there are too few of
-    them, so that the prediction rests on other zone pairs.
+    them, if the fleet has none, or if the pickup is far from the training months.
     """
 
     prediction_id: str
@@ -87,7 +104,7 @@ class PredictionResponse(msgspec.Struct):
     pickup_at: datetime
     arrival_at: datetime
     support: int
-    extrapolating: bool
+    extrapolating: Extrapolating
     distance_miles: float | None
     distance_source: str
     fleet: str
@@ -125,7 +142,7 @@ class BatchItem(msgspec.Struct, omit_defaults=True):
     pickup_at: datetime | None = None
     arrival_at: datetime | None = None
     support: int | None = None
-    extrapolating: bool | None = None
+    extrapolating: Extrapolating | None = None
     error: BatchItemError | None = None
 
 
@@ -140,13 +157,22 @@ class BatchResponse(msgspec.Struct):
     failed: int
 
 
+def encode_batch(response: BatchResponse) -> bytes:
+    """Return a response as JSON, encoded row by row.
+
+    One call for all rows would hold the interpreter's lock, and with it the event loop, for ten milliseconds.
+    """
+    rows: list[Any] = [msgspec.Raw(msgspec.json.encode(row)) for row in response.results]
+    return msgspec.json.encode(msgspec.structs.replace(response, results=rows))
+
+
 class MatrixRequest(msgspec.Struct, forbid_unknown_fields=True):
     """All pairs of up to 100 pickup zones and 100 drop-off zones at one pickup time."""
 
     pickup_zones: Annotated[list[ZoneId], msgspec.Meta(min_length=1, max_length=MAX_MATRIX_ZONES)]
     dropoff_zones: Annotated[list[ZoneId], msgspec.Meta(min_length=1, max_length=MAX_MATRIX_ZONES)]
     pickup_at: datetime | None = None
-    fleet: FleetName = "yellow"
+    fleet: OptionalFleet = None
     level: IntervalLevel = DEFAULT_LEVEL
 
     def __post_init__(self) -> None:
@@ -172,27 +198,31 @@ class Departure(msgspec.Struct):
     """Prediction for one departure time.
 
     `on_time_duration_minutes` is the duration that is not exceeded with the requested probability; `arrival_by` is the
-    corresponding time of arrival.
+    corresponding time of arrival. `low_minutes` and `high_minutes` are the interval of the response's `level`. A later
+    departure never arrives earlier than one before it.
     """
 
     pickup_at: datetime
     estimated_duration_minutes: float
     on_time_duration_minutes: float
+    low_minutes: float
+    high_minutes: float
     arrival_at: datetime
     arrival_by: datetime
 
 
 class DeparturesResponse(msgspec.Struct):
-    """Predictions for the departure times of the next hours.
+    """Predictions for several departure times, ascending.
 
-    `leave_by` is the latest of these departures that arrives by `arrive_by` with the requested probability, null if
-    there is none.
+    `leave_by` is the latest departure that arrives by `arrive_by` with the requested probability; both are null if no
+    `arrive_by` was given.
     """
 
     departures: list[Departure]
     probability: float
     leave_by: datetime | None
     arrive_by: datetime | None
+    level: float
     model_version: str
 
 
@@ -210,11 +240,15 @@ class OutcomeBatch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OutcomeResponse(msgspec.Struct):
-    """Number of outcomes stored now and of those known before with the same value; ids of contradicting reports."""
+    """Number of outcomes stored now and of those known before with the same value; ids of the other reports.
+
+    `conflicting` ids have another stored duration. `unknown` ids were not issued to this account; they are not stored.
+    """
 
     recorded: int
     already_known: int
     conflicting: list[str]
+    unknown: list[str]
 
 
 class ModelResponse(msgspec.Struct):

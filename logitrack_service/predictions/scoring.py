@@ -13,20 +13,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact import DEFAULT_LEVEL, PredictionBatch
+from logitrack_assets.eta.artifact import PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
 from logitrack_service.errors import INVALID_VALUES
 from logitrack_service.http.decoding import find_field_errors
 from logitrack_service.observability import metrics
-from logitrack_service.predictions.identifiers import new_ids
+from logitrack_service.predictions.identifiers import PredictionIds
 from logitrack_service.predictions.model_reloader import LoadedModel
 from logitrack_service.predictions.prediction_log import LoggedPredictions
 from logitrack_service.predictions.schemas import (
     BatchItem,
     BatchItemError,
     BatchResponse,
-    Departure,
     Interval,
     MatrixRequest,
     MatrixResponse,
@@ -38,8 +37,9 @@ from logitrack_service.predictions.schemas import (
 if TYPE_CHECKING:
     from prometheus_client import Histogram  # at run time only `metrics` may import it first
 
-FLEET_CODES = {name: code for code, name in enumerate(FLEETS)}
+FLEET_CODES: dict[str, int] = {name: code for code, name in enumerate(FLEETS)}
 _NAN = float("nan")
+MAX_LISTED_ROWS = 100  # listing every invalid field of 10,000 rows takes seconds
 _TRIP_DECODER = msgspec.json.Decoder(Trip)
 
 
@@ -69,14 +69,16 @@ def resolve_pickup_time(pickup_at: datetime | None) -> PickupTime:
 
 @lru_cache(maxsize=10_000)  # trips of one batch or one second mostly share their pickup times
 def _resolve(pickup_at: datetime) -> PickupTime:
-    # Safe as a cache key: a datetime with an offset never equals one without.
+    # Safe as a cache key: a datetime with an offset never equals one without. `pickup_at` is never in the time zone
+    # NEW_YORK itself, whose two times of a doubled hour are equal.
     wall_clock = to_wall_clock(pickup_at)
     local = pickup_at.astimezone(NEW_YORK) if pickup_at.tzinfo else from_wall_clock(pickup_at)
     return PickupTime(local, int(local.timestamp()), int(wall_clock.replace(tzinfo=UTC).timestamp()))
 
 
-def build_trip_batch(trips: Sequence[Trip], pickup_times: Sequence[PickupTime]) -> TripBatch:
-    """Return validated trips as the arrays that the model takes."""
+def build_trip_batch(model: LoadedModel, trips: Sequence[Trip], pickup_times: Sequence[PickupTime]) -> TripBatch:
+    """Return validated trips as the arrays that the model takes; a trip without a fleet gets the model's default."""
+    default_fleet = model.predictor.default_fleet
     return TripBatch(
         pickup_zone=np.array([trip.pickup_zone for trip in trips], dtype=np.int16),
         dropoff_zone=np.array([trip.dropoff_zone for trip in trips], dtype=np.int16),
@@ -84,7 +86,7 @@ def build_trip_batch(trips: Sequence[Trip], pickup_times: Sequence[PickupTime]) 
         distance_miles=np.array(
             [_NAN if trip.distance_miles is None else trip.distance_miles for trip in trips], dtype=np.float32
         ),
-        fleet=np.array([FLEET_CODES[trip.fleet] for trip in trips], dtype=np.int8),
+        fleet=np.array([FLEET_CODES[trip.fleet or default_fleet] for trip in trips], dtype=np.int8),
     )
 
 
@@ -104,7 +106,12 @@ def _inference_metrics(kind: str) -> tuple[Histogram, Histogram]:
 
 
 def predict_requests(
-    model: LoadedModel, requests: Sequence[PredictionRequest], account_ids: Sequence[int], *, level: float
+    model: LoadedModel,
+    requests: Sequence[PredictionRequest],
+    account_ids: Sequence[int],
+    *,
+    level: float,
+    prediction_ids: PredictionIds,
 ) -> tuple[list[PredictionResponse], LoggedPredictions]:
     """Predict requests of one interval level in one inference call.
 
@@ -113,14 +120,15 @@ def predict_requests(
         requests: the requests; their own `level` is ignored.
         account_ids: the account of each request.
         level: the interval level of all requests.
+        prediction_ids: issues the ids.
 
     Returns:
         The responses in the order of the requests, and the rows to log.
     """
     pickup_times = [resolve_pickup_time(request.pickup_at) for request in requests]
-    trips = build_trip_batch(requests, pickup_times)
+    trips = build_trip_batch(model, requests, pickup_times)
     predictions = run_model(model, trips, level=level, kind="single")
-    ids = new_ids(len(requests))
+    ids = prediction_ids.issue(account_ids)
     version, trained_through = model.champion.version, model.predictor.manifest.trained_through
     responses = [
         PredictionResponse(
@@ -133,7 +141,7 @@ def predict_requests(
             extrapolating=extrapolating,
             distance_miles=miles if source == "given" else None,
             distance_source=source,
-            fleet=request.fleet,
+            fleet=request.fleet or model.predictor.default_fleet,
             model_version=version,
             trained_through=trained_through,
         )
@@ -151,7 +159,8 @@ def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[i
         rows: one JSON document for each trip.
 
     Returns:
-        The valid trips, their indices in `rows`, and the error results of the other rows by index.
+        The valid trips, their indices in `rows`, and the error results of the other rows by index. The first
+        `MAX_LISTED_ROWS` of them list every invalid field, others the first.
     """
     decode = _TRIP_DECODER.decode
     trips: list[Trip] = []
@@ -162,14 +171,19 @@ def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[i
             trips.append(decode(row))
             indices.append(index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            errors = find_field_errors(row, Trip, error)
+            errors = find_field_errors(row, Trip, error, first_only=len(failed) >= MAX_LISTED_ROWS)
             detail = "This row is not valid JSON." if errors is None else INVALID_VALUES
             failed[index] = BatchItem(error=BatchItemError(detail, errors or []))
     return trips, indices, failed
 
 
 def predict_batch_rows(
-    model: LoadedModel, rows: Sequence[msgspec.Raw | bytes], *, level: float, account_id: int
+    model: LoadedModel,
+    rows: Sequence[msgspec.Raw | bytes],
+    *,
+    level: float,
+    account_id: int,
+    prediction_ids: PredictionIds,
 ) -> tuple[BatchResponse, LoggedPredictions | None]:
     """Predict the valid trips of a batch.
 
@@ -178,6 +192,7 @@ def predict_batch_rows(
         rows: one JSON document for each trip.
         level: the interval level.
         account_id: the account that sent the batch.
+        prediction_ids: issues the ids.
 
     Returns:
         Results in the order of the rows, and the rows to log; None if no trip is valid.
@@ -187,9 +202,9 @@ def predict_batch_rows(
     logged = None
     if trips:
         pickup_times = [resolve_pickup_time(trip.pickup_at) for trip in trips]
-        batch = build_trip_batch(trips, pickup_times)
+        batch = build_trip_batch(model, trips, pickup_times)
         predictions = run_model(model, batch, level=level, kind="batch")
-        ids = new_ids(len(trips))
+        ids = prediction_ids.issue([account_id] * len(trips))
         for index, prediction_id, pickup_time, (minutes, low, high, _, support, extrapolating) in zip(
             indices, ids, pickup_times, _rounded_rows(predictions), strict=True
         ):
@@ -224,7 +239,7 @@ def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixRe
         dropoff_zone=np.tile(np.array(request.dropoff_zones, dtype=np.int16), rows),
         pickup_at=np.full(size, pickup_time.wall_clock_seconds, dtype="datetime64[s]"),
         distance_miles=np.full(size, np.nan, dtype=np.float32),
-        fleet=np.full(size, FLEET_CODES[request.fleet], dtype=np.int8),
+        fleet=np.full(size, FLEET_CODES[request.fleet or model.predictor.default_fleet], dtype=np.int8),
     )
     predictions = run_model(model, trips, level=request.level, kind="matrix")
 
@@ -246,28 +261,6 @@ def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixRe
     )
 
 
-def predict_departures(
-    model: LoadedModel, trip: Trip, *, every_minutes: int, count: int, probability: float
-) -> list[Departure]:
-    """Predict the same trip at `count` departure times, `every_minutes` apart, starting at its pickup time."""
-    first = resolve_pickup_time(trip.pickup_at)
-    pickup_times = [resolve_pickup_time(first.after(every_minutes * step)) for step in range(count)]
-    trips = build_trip_batch([trip] * count, pickup_times)
-    predictions = run_model(model, trips, level=DEFAULT_LEVEL, kind="departures")
-    on_time_minutes = model.predictor.quantiles(trips, np.array([probability]))[:, 0]
-    return [
-        Departure(pickup_time.local, minutes, on_time, pickup_time.after(minutes), pickup_time.after(on_time))
-        for pickup_time, minutes, on_time in zip(
-            pickup_times, _rounded(predictions.minutes), _rounded(on_time_minutes), strict=True
-        )
-    ]
-
-
-def latest_departure(departures: Sequence[Departure], arrive_by: datetime) -> datetime | None:
-    """Return the latest departure that arrives by `arrive_by` with the requested probability, None if none does."""
-    return max((departure.pickup_at for departure in departures if departure.arrival_by <= arrive_by), default=None)
-
-
 def _rounded_rows(predictions: PredictionBatch) -> Iterator[tuple[float, float, float, float, int, bool]]:
     """Yield minutes, low, high, miles (rounded to 2 decimals), support and extrapolating for each trip."""
     measures = np.array([predictions.minutes, predictions.low, predictions.high, predictions.distance_used_miles])
@@ -277,8 +270,3 @@ def _rounded_rows(predictions: PredictionBatch) -> Iterator[tuple[float, float, 
         predictions.extrapolating.tolist(),
         strict=True,
     )
-
-
-def _rounded(values: NDArray[Any]) -> list[float]:
-    rounded: list[float] = np.round(values.astype(np.float64), 2).tolist()
-    return rounded

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, SensorResult, SkipReason, build_schedule_context, build_sensor_context
 
+from logitrack_assets.automation import published_months
 from logitrack_assets.automation.published_months import (
+    PROBE_TIMEOUT_SECONDS,
     decode_launches,
     encode_launches,
     ingest_monthly,
@@ -19,8 +28,9 @@ from logitrack_assets.automation.published_months import (
     run_requests,
 )
 from logitrack_assets.lake import RECEIPT, Lake
-from logitrack_assets.resources import LakeResource, TlcSource
-from logitrack_assets.trips.source import Source, SourceError
+from logitrack_assets.resources import LakeResource
+from logitrack_assets.trips.resources import TlcSource
+from logitrack_assets.trips.source import PublishedFile, Source, SourceError
 
 NOW = datetime(2020, 6, 15, tzinfo=UTC)
 
@@ -129,6 +139,81 @@ def test_sensor_launches_once_and_skips_while_the_source_is_down(lake: Lake, bas
         down = tick(first.cursor)
         assert isinstance(down, SkipReason)
         assert "down" in (down.skip_message or "")
+
+
+@contextmanager
+def _http_server(respond: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Yield the address of a server that accepts every connection and calls `respond` with it in a thread."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(256)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):  # the end of the test closes the server
+                while True:
+                    connection, _ = server.accept()
+                    threading.Thread(target=respond, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def _evaluate(lake: Lake, address: str) -> tuple[str, float]:
+    """Return why the sensor skipped its tick, and the seconds that the tick took."""
+    resources = {
+        "lake": LakeResource(home=str(lake.home)),
+        "source": TlcSource(base_url=address, fleets=["yellow", "green"], sample_rows_per_month=100),
+    }
+    started = time.monotonic()
+    with DagsterInstance.ephemeral() as instance:
+        result = ingest_published_months(build_sensor_context(instance=instance, resources=resources))
+    assert isinstance(result, SkipReason)
+    return result.skip_message or "", time.monotonic() - started
+
+
+def test_source_that_accepts_and_never_answers_is_named_within_seconds(lake: Lake) -> None:
+    connections: list[socket.socket] = []
+    with _http_server(connections.append) as address:
+        reason, seconds = _evaluate(lake, address)
+    for connection in connections:
+        connection.close()
+    assert reason.startswith("The source is down")
+    assert address in reason
+    assert seconds < PROBE_TIMEOUT_SECONDS + 3
+
+
+def test_all_probes_of_a_slow_source_together_are_bounded(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each response comes after less than the timeout of a probe, all of them would take more than a minute."""
+    monkeypatch.setattr(published_months, "MAX_PROBE_SECONDS", 2.0)
+
+    def respond_late(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            time.sleep(1.5)
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    with _http_server(respond_late) as address:
+        reason, seconds = _evaluate(lake, address)
+    assert re.match(r"The source is slow: [1-8] of 120 files were probed in 2 s\.", reason), reason
+    assert seconds < 5
+
+
+def test_months_found_before_the_limit_are_launched(lake: Lake, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(str(base))
+    monkeypatch.setattr(published_months, "MAX_PROBE_SECONDS", 0.5)
+    released = threading.Event()
+
+    def probe(self: Source, fleet: str, month: str) -> PublishedFile | None:
+        if month < "2020-05":
+            released.wait(10)
+        return real(self, fleet, month)
+
+    real = Source.probe
+    monkeypatch.setattr(Source, "probe", probe)
+    try:
+        assert sorted(months_due(lake, source, ["yellow"], {}, NOW)) == ["2020-05"]
+    finally:
+        released.set()
 
 
 def test_schedule_launches_the_month_published_about_then() -> None:

@@ -126,20 +126,35 @@ class TestDrift:
 class TestLiveError:
     CHAMPION = _manifest(("2020-02", "yellow", "b"), mae=4.0)
 
-    def _outcomes(self, connection: Connection, count: int, error: float) -> None:
-        for _ in range(count):
-            key = {"id": uuid.uuid4(), "version": self.CHAMPION.version}
-            connection.execute(
-                "insert into service.predictions (prediction_id, at, account_id, model_version, fleet, pickup_zone,"
-                " dropoff_zone, pickup_at, duration_minutes, low_minutes, high_minutes, level, support, extrapolating)"
-                " values (%(id)s, now(), 1, %(version)s, 'yellow', 1, 2, now(), 10, 5, 20, 0.8, 9, false)",
-                key,
-            )
-            connection.execute(
-                "insert into service.outcomes (prediction_id, account_id, duration_minutes)"
-                " values (%(id)s, 1, %(actual)s)",
-                {"id": key["id"], "actual": 10 + error},
-            )
+    def _account(self, connection: Connection, *, vouched: bool = True) -> int:
+        row = connection.execute(
+            "insert into service.accounts (username, password_hash, vouched) values (%s, '', %s) returning account_id",
+            (uuid.uuid4().hex, vouched),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _outcomes(
+        self, connection: Connection, count: int, error: float, *, account_id: int | None = None, predicted: float = 10
+    ) -> None:
+        """Report outcomes of rides of two hours ago between zones that are 2 miles apart."""
+        account = self._account(connection) if account_id is None else account_id
+        connection.execute(
+            "with logged as (insert into service.predictions (prediction_id, at, account_id, model_version, fleet,"
+            " pickup_zone, dropoff_zone, pickup_at, duration_minutes, low_minutes, high_minutes, level, support,"
+            " extrapolating) select gen_random_uuid(), now() - interval '2 hours', %(account)s, %(version)s, 'yellow',"
+            " 236, 161, (now() - interval '2 hours') at time zone 'America/New_York', %(predicted)s, 5, 20, 0.8, 9,"
+            " false from generate_series(1, %(count)s) returning prediction_id)"
+            " insert into service.outcomes (prediction_id, account_id, duration_minutes)"
+            " select prediction_id, %(account)s, %(actual)s from logged",
+            {
+                "account": account,
+                "version": self.CHAMPION.version,
+                "predicted": predicted,
+                "actual": predicted + error,
+                "count": count,
+            },
+        )
 
     def test_many_bad_predictions_are_a_trigger(self, connection: Connection) -> None:
         self._outcomes(connection, 500, error=6)
@@ -153,6 +168,32 @@ class TestLiveError:
 
     def test_error_within_the_margin_is_no_trigger(self, connection: Connection) -> None:
         self._outcomes(connection, 500, error=4.5)
+        assert live_error_trigger(connection, self.CHAMPION, worse_by=0.25) is None
+
+    def test_fresh_account_with_bad_outcomes_is_no_trigger(self, connection: Connection) -> None:
+        stranger = self._account(connection, vouched=False)
+        self._outcomes(connection, 600, error=60, account_id=stranger)
+        assert live_error_trigger(connection, self.CHAMPION, worse_by=0.25) is None
+        connection.execute("update service.accounts set vouched = true where account_id = %s", (stranger,))
+        assert live_error_trigger(connection, self.CHAMPION, worse_by=0.25) is not None
+
+    @pytest.mark.parametrize("real", [1_440, 0.5, 181, 1.2])
+    def test_implausible_outcomes_are_stored_and_do_not_count(self, connection: Connection, real: float) -> None:
+        self._outcomes(connection, 600, error=real - 10)
+        assert live_error_trigger(connection, self.CHAMPION, worse_by=0.25) is None
+        stored = connection.execute("select count(*) from analytics.outcomes where not plausible").fetchone()
+        assert stored == (600,)
+
+    def test_one_lying_account_of_three_is_no_trigger(self, connection: Connection) -> None:
+        for error in (3.0, 4.0):
+            self._outcomes(connection, 300, error=error)
+        self._outcomes(connection, 100_000, error=90)
+        assert live_error_trigger(connection, self.CHAMPION, worse_by=0.25) is None
+
+    def test_few_extreme_outcomes_of_an_honest_account_are_no_trigger(self, connection: Connection) -> None:
+        account = self._account(connection)
+        self._outcomes(connection, 970, error=4, account_id=account)
+        self._outcomes(connection, 30, error=150, account_id=account)  # a plain mean is 8.4
         assert live_error_trigger(connection, self.CHAMPION, worse_by=0.25) is None
 
 

@@ -77,6 +77,8 @@ def served(home: Path, *, workers: int) -> Iterator[tuple[str, psutil.Process]]:
         "LOGITRACK_HOME": str(home),
         "LOGITRACK_SERVICE_PORT": str(port),
         "LOGITRACK_SERVICE_WORKERS": str(workers),
+        "LOGITRACK_DAILY_PREDICTIONS": "1000000000",
+        "LOGITRACK_OPEN_PREDICTIONS": "1000000000",
     }
     command = [sys.executable, "-m", "logitrack_tests.benchmarks.service_load", "--serve"]
     with (home / "service.log").open("wb") as log:
@@ -171,7 +173,7 @@ def megabytes(process: psutil.Process) -> list[int]:
 def main() -> None:
     """Prepare a home directory and measure the service with one and with two workers."""
     from logitrack_assets.database import database_url, migrate
-    from logitrack_assets.eta.registry import ModelRegistry
+    from logitrack_assets.eta.signed_registry import signed_registry
     from logitrack_assets.settings import Settings
     from logitrack_tests.service.models import publish_model
     from logitrack_tests.service.warehouse import fill
@@ -189,7 +191,7 @@ def main() -> None:
         return
 
     home = options.home or Path(tempfile.mkdtemp(prefix="logitrack-service-load-"))
-    registry = ModelRegistry(home / "models")
+    registry = signed_registry(Settings(home=home, database_url=None))
     url = database_url(Settings(home=home, database_url=None))
     if not registry.versions():  # a kept directory is prepared already
         trees = forest()

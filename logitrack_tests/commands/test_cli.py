@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from logitrack_assets import cli
+from logitrack_assets.settings import get_settings
 from logitrack_tests.conftest import REPOSITORY
 
 
@@ -49,3 +54,48 @@ def test_help_loads_neither_dagster_nor_spark() -> None:
     )
     result = _run("-c", code)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def home_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Set LOGITRACK_HOME to a file for commands that run in this process."""
+    home = tmp_path / "home"
+    home.write_text("")
+    monkeypatch.setenv("LOGITRACK_HOME", str(home))
+    monkeypatch.delenv("LOGITRACK_DATABASE_URL", raising=False)
+    get_settings.cache_clear()
+    yield home
+    get_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["up", "demo", "materialize --months 2019-01", "check", "clean", "env", "predict rides.csv -o out.csv",
+     "model list", "model show", "model promote 20200101T000000-abcdef --reason none", "model rollback",
+     "user create-admin ada --password-stdin"],
+)  # fmt: skip
+def test_home_that_is_a_file_is_a_sentence_from_every_command(
+    home_is_a_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["logitrack", *command.split()])
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    assert exit_info.value.code == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert str(home_is_a_file) in error
+    assert hint.startswith("hint: ")
+
+
+def test_doctor_names_a_home_that_is_a_file_and_leaves_out_what_needs_it(
+    home_is_a_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["logitrack", "doctor"])
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    assert exit_info.value.code == 1
+    printed = capsys.readouterr().out
+    assert f"✗ home            The home folder {home_is_a_file} is a file." in printed
+    assert "✓ data source" in printed
+    assert "database" not in printed

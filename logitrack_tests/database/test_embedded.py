@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from logitrack_assets.database import DatabaseError, database_url
 from logitrack_assets.settings import Settings
@@ -112,3 +113,17 @@ def test_invalid_data_folder_raises_database_error(tmp_path: Path) -> None:
     (folder / "PG_VERSION").write_text("9\n")
     with pytest.raises(DatabaseError, match="does not start"):
         database_url(Settings(home=tmp_path, database_url=None))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of other processes exist on Linux only")
+def test_memory_of_a_backend_is_limited(postgres: str) -> None:
+    engine = create_engine(postgres)
+    for statement in (
+        "select length(repeat('x', 800000000))",
+        "select length(string_agg(repeat('x', 100000), '')) from generate_series(1, 9000)",
+    ):
+        with engine.connect() as connection, pytest.raises(OperationalError, match="out of memory"):
+            connection.execute(text(statement))
+    with engine.connect() as connection:
+        assert connection.scalar(text("select length(repeat('x', 50000000))")) == 50_000_000
+    engine.dispose()

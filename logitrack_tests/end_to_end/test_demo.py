@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def test_report_has_source_and_seconds_of_each_asset(demo: Demo) -> None:
     seconds = report["seconds_by_asset"]
     assert {"bronze_trips", "silver_trips", "analytics_sample", "eta_model", "eta_champion"} <= set(seconds)
     assert all(value > 0 for value in seconds.values())
+
+
+def test_materialization_ends_with_the_quality_of_the_champion(demo: Demo) -> None:
+    output = demo[1].stdout
+    assert re.search(r"Champion \d{8}T\d{6}-\w{6}\n  MAE \d\.\d\d minutes from zones only, ", output), output
 
 
 def test_demo_leaves_no_process(demo: Demo) -> None:
@@ -91,6 +97,7 @@ def test_model_list_and_show(demo: Demo) -> None:
     assert "champion" in listed.stdout
     shown = installation.run("model", "show", champion.version)
     assert "2019" in shown.stdout
+    assert installation.run("model", "show").stdout == shown.stdout
     missing = installation.run("model", "show", "20010101T000000-abcdef")
     assert missing.returncode == 1
     assert "There is no model" in missing.stderr

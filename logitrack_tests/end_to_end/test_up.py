@@ -95,10 +95,19 @@ def test_second_up_is_refused(running: Installation) -> None:
 
 def test_doctor_reports_the_running_stack(running: Installation) -> None:
     result = running.run("doctor", timeout=120, LOGITRACK_TLC_URL=str(running.home.parent))
-    assert "is logitrack, running" in result.stdout
+    assert result.stdout.count("is logitrack, running on this home") == 2, result.stdout
+    assert "12 months, the newest is 2019-12" in result.stdout
+    assert "1 of 1 free" in result.stdout
     assert "embedded" in result.stdout
     assert "champion since" in result.stdout
     assert "✗ data source" in result.stdout, "the folder given as source has no files; everything else works"
+
+
+def test_doctor_of_another_home_does_not_take_this_stack_for_its_own(running: Installation, tmp_path: Path) -> None:
+    result = running.run("doctor", timeout=120, LOGITRACK_HOME=str(tmp_path))
+    assert result.returncode == 1
+    assert f"answers, but it is not the service of {tmp_path}" in result.stdout
+    assert f"answers, but it is not the Dagster UI of {tmp_path}" in result.stdout
 
 
 def test_dagster_commands_work_with_the_exported_environment(running: Installation) -> None:

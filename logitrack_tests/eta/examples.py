@@ -39,7 +39,7 @@ from logitrack_assets.eta.training.onnx_export import constant_forest, merge_gra
 from logitrack_assets.eta.variant import Variant
 from logitrack_assets.nyc_calendar import hour_of_day
 
-ERRORS = RegressionMetrics(trips=100, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
+ERRORS = RegressionMetrics(trips=20_000, mae_minutes=3.0, rmse_minutes=4.0, r2=0.7, mape=0.2)
 
 
 def random_trips(count: int = 2_000, *, seed: int = 0, month: str = "2019-06", fleet: str = "yellow") -> TripDataset:

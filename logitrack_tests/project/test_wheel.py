@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from sqlalchemy import create_engine, text
 
-from logitrack_assets.cli import app, model_app, user_app
+from logitrack_assets.cli import app, database_app, model_app, user_app
 from logitrack_tests.conftest import REPOSITORY
 from logitrack_tests.end_to_end.conftest import Installation
 
@@ -38,6 +38,7 @@ NEEDS = {
     ("model", "promote", "20010101T000000-abcdef", "--reason", "none"): "core",
     ("model", "rollback"): "core",
     ("user", "create-admin", "ada"): "service",
+    ("database", "migrate"): "core",
 }
 """The extras that each command names when they are missing."""
 
@@ -193,14 +194,14 @@ for command in json.load(sys.stdin):
 
 
 def test_every_command_is_among_those_that_name_their_extra() -> None:
-    groups = {(): app, ("model",): model_app, ("user",): user_app}
+    groups = {(): app, ("model",): model_app, ("user",): user_app, ("database",): database_app}
     known = {
         (*group, command.name or command.callback.__name__)
         for group, typer_app in groups.items()
         for command in typer_app.registered_commands
         if command.callback
     }
-    tried = {command[: 2 if command[0] in ("model", "user") else 1] for command in NEEDS}
+    tried = {command[: 2 if command[0] in ("model", "user", "database") else 1] for command in NEEDS}
     assert tried == known
 
 

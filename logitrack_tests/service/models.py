@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +34,14 @@ _METRICS = eta.ModelMetrics(
 )
 
 
-def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest: onnx.ModelProto | None = None) -> str:
+def publish_model(
+    home: Path,
+    *,
+    minutes: float = 20.0,
+    number: int = 1,
+    forest: onnx.ModelProto | None = None,
+    fleets: Sequence[str] = FLEETS,
+) -> str:
     """Publish a version and return its name.
 
     Args:
@@ -41,6 +49,7 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest:
         minutes: prediction for every trip without a distance; with a distance it is half of that.
         number: makes versions with equal `minutes` distinct, 0 to 59.
         forest: replaces the constant model.
+        fleets: fleets among the training trips.
     """
     store = ModelRegistry(home / "models")
     digest = hashlib.sha256(f"{number} {minutes}".encode()).hexdigest()
@@ -69,8 +78,8 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest:
             seed=0,
             recipe={},
             features=dict.fromkeys(FEATURES, "float32"),
-            fleets=list(FLEETS),
-            training=[eta.TrainingMonth(month="2019-06", fleet="yellow", trips=1000, bronze_sha256=None)],
+            fleets=list(fleets),
+            training=[eta.TrainingMonth(month="2019-06", fleet=fleets[0], trips=1000, bronze_sha256=None)],
             trained_through="2019-06",
             judged_on=["2019-07"],
             metrics=_METRICS,
@@ -82,8 +91,8 @@ def publish_model(home: Path, *, minutes: float = 20.0, number: int = 1, forest:
     return version
 
 
-def promote_model(home: Path, *, minutes: float = 20.0, number: int = 1) -> str:
+def promote_model(home: Path, *, minutes: float = 20.0, number: int = 1, fleets: Sequence[str] = FLEETS) -> str:
     """Publish a version, promote it and return its name."""
-    version = publish_model(home, minutes=minutes, number=number)
+    version = publish_model(home, minutes=minutes, number=number, fleets=fleets)
     ModelRegistry(home / "models").promote(version, by="test", reason="set up by a test")
     return version

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 import threading
 import time
 from collections import Counter
@@ -130,6 +132,24 @@ def test_predictions_continue_during_a_database_outage_and_are_stored_after_it(
         assert time.monotonic() < deadline, f"{len(set(answered) - stored)} of {len(answered)} are missing"
         time.sleep(0.2)
     engine.dispose()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health/live HTTP/1.1\r\n"], ids=["silent", "half a head"])
+def test_1010_waiting_connections_do_not_affect_the_service(service: RunningService, sent: bytes):
+    headers = service.user(f"caller-{len(sent)}")
+    port = int(service.url.rpartition(":")[2])
+    statuses: Counter[int] = Counter()
+    with contextlib.ExitStack() as stack:
+        for number in range(1_010):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(sent)
+            if number % 50 == 0:
+                statuses[httpx2.get(f"{service.url}/health/live").status_code] += 1
+        for _ in range(20):
+            statuses[httpx2.get(f"{service.url}/health/ready").status_code] += 1
+            statuses[httpx2.post(f"{service.url}/predict", json=TRIP, headers=headers).status_code] += 1
+    assert set(statuses) == {200}
 
 
 def test_no_secret_is_logged(service: RunningService):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from logitrack_assets.lake import MANIFEST, Lake
-from logitrack_assets.trips.checks import ReplacedVersionError, find_problems
+from logitrack_assets.lake import MANIFEST, Lake, VersionMismatchError
+from logitrack_assets.trips.checks import find_problems
 
 MONTH = "2019-01"
 
@@ -38,7 +38,7 @@ def test_version_in_the_lake_is_checked_when_the_run_materialised_none(tmp_path:
 def test_version_of_another_run_is_refused(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     _publish(lake, "second")
-    with pytest.raises(ReplacedVersionError, match="2019-01 has silver version second in the lake, not first"):
+    with pytest.raises(VersionMismatchError, match="2019-01 has silver version second in the lake, not first"):
         find_problems(_one_problem, lake, MONTH, "first")
 
 
@@ -51,5 +51,5 @@ def test_version_replaced_during_the_check_is_refused(tmp_path: Path, materializ
         _publish(lake, "second")
         yield f"{month}: a problem of another version"
 
-    with pytest.raises(ReplacedVersionError, match="not first"):
+    with pytest.raises(VersionMismatchError, match="not first"):
         find_problems(replaced_meanwhile, lake, MONTH, materialized)

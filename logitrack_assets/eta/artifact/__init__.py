@@ -44,7 +44,13 @@ from logitrack_assets.eta.artifact.manifest import (
     verify_digests,
     write_manifest,
 )
-from logitrack_assets.eta.artifact.predictor import MIN_SUPPORT, PredictionBatch, Predictor, to_minutes
+from logitrack_assets.eta.artifact.predictor import (
+    MAX_MONTHS_FROM_TRAINING,
+    MIN_SUPPORT,
+    PredictionBatch,
+    Predictor,
+    to_minutes,
+)
 from logitrack_assets.eta.artifact.tables import Tables
 
 __all__ = [
@@ -57,6 +63,7 @@ __all__ = [
     "LENGTH_BANDS",
     "MANIFEST",
     "MAX_LEVEL",
+    "MAX_MONTHS_FROM_TRAINING",
     "MIN_LEVEL",
     "MIN_SUPPORT",
     "MODEL",

@@ -92,6 +92,11 @@ class SliceMetrics(BaseModel):
     coverage: float
     width_minutes: float
 
+    @property
+    def name(self) -> str:
+        """The name of the slice for people."""
+        return f"{self.by} {self.value}, {'with distance' if self.distance_known else 'zones only'}"
+
 
 class ModelMetrics(BaseModel):
     """Metrics of the evaluation model on the newest month, which it was not trained on.
@@ -111,6 +116,8 @@ class ModelMetrics(BaseModel):
         coverage_forward_distance: The same for the variant with distance.
         calibrated_on: Months (`YYYY-MM`) whose residuals the published interval tables use.
         slices: Metrics by slice.
+        recalibrated_slices: Names of the slices whose coverage deviated beyond chance; their published intervals use
+            the newest month only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -127,6 +134,7 @@ class ModelMetrics(BaseModel):
     coverage_forward_distance: float
     calibrated_on: list[str]
     slices: list[SliceMetrics]
+    recalibrated_slices: list[str] = []
 
     @property
     def mae_minutes(self) -> float:
@@ -181,6 +189,14 @@ class Manifest(BaseModel):
     def training_months(self) -> list[str]:
         """The months of the training window, `YYYY-MM`, ascending."""
         return sorted({month.month for month in self.training})
+
+    @property
+    def default_fleet(self) -> str:
+        """The fleet of a trip that names none: the one with the most training trips."""
+        trips = dict.fromkeys(self.fleets, 0)
+        for month in self.training:
+            trips[month.fleet] = trips.get(month.fleet, 0) + month.trips
+        return max(trips, key=lambda fleet: trips[fleet])
 
 
 def sha256(path: Path) -> str:

@@ -35,6 +35,10 @@ from logitrack_assets.eta.variant import Variant
 
 MIN_MINUTES, MAX_MINUTES = 1.0, 180.0  # the durations that the cleaning rules accept
 MIN_SUPPORT = 5  # training trips of a zone pair; with fewer a prediction counts as extrapolation
+MAX_MONTHS_FROM_TRAINING = 12
+"""Months between a pickup and the training months beyond which a prediction counts as extrapolation: a year covers the
+publication delay of the trip files, and every season once."""
+
 MAX_CACHED_LEVELS = 50  # interval factors kept in memory, 9 kB a level
 
 PARALLEL_ROWS = 2_000
@@ -51,7 +55,8 @@ class PredictionBatch:
         high: float64, upper end of the interval in minutes.
         level: Level of the intervals.
         support: int32, training trips between the two zones.
-        extrapolating: bool, whether the support is below MIN_SUPPORT or the fleet is absent from training.
+        extrapolating: bool, whether the support is below MIN_SUPPORT, the fleet is absent from training, or the pickup
+            is more than MAX_MONTHS_FROM_TRAINING months before or after the training months.
         distance_used_miles: float32, the planned distance; NaN where the zones-only variant was used.
         distance_given: bool, whether a planned distance was given.
     """
@@ -93,6 +98,8 @@ class Predictor:
         # The graph holds the trees of both variants; a call evaluates only those of the requested output.
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
+        self.default_fleet = manifest.default_fleet
+        self._first_pickup, self._end_of_pickups = _pickup_range(manifest)
         self._fleet_trained = np.array([fleet in manifest.fleets for fleet in FLEETS])
         self._factors_by_level: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
@@ -173,7 +180,10 @@ class Predictor:
             high=minutes * high[groups],
             level=level,
             support=support,
-            extrapolating=(support < MIN_SUPPORT) | ~self._fleet_trained[trips.fleet],
+            extrapolating=(support < MIN_SUPPORT)
+            | ~self._fleet_trained[trips.fleet]
+            | (trips.pickup_at < self._first_pickup)
+            | (trips.pickup_at >= self._end_of_pickups),
             distance_used_miles=np.where(known, trips.distance_miles, np.float32(np.nan)),
             distance_given=known,
         )
@@ -201,6 +211,16 @@ class Predictor:
         logs = np.stack([self.intervals.log_ratios(groups, float(probability)) for probability in requested], axis=1)
         scaled: NDArray[np.float64] = minutes[:, None] * np.exp(logs)
         return scaled
+
+
+def _pickup_range(manifest: Manifest) -> tuple[np.datetime64, np.datetime64]:
+    """Return the first pickup that is near the training months, and the end of that range, datetime64[s]."""
+    first = np.datetime64(min([*manifest.training_months, manifest.trained_through]), "M")
+    last = np.datetime64(manifest.trained_through, "M")
+    return (
+        (first - MAX_MONTHS_FROM_TRAINING).astype("datetime64[s]"),
+        (last + 1 + MAX_MONTHS_FROM_TRAINING).astype("datetime64[s]"),
+    )
 
 
 def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

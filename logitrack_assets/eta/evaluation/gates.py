@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact import DEFAULT_LEVEL, ArtifactError, Manifest, ModelMetrics, Predictor
+from logitrack_assets.eta.artifact import ArtifactError, Manifest, ModelMetrics, Predictor
 from logitrack_assets.eta.evaluation.comparison import Comparison, paired_bootstrap
+from logitrack_assets.eta.evaluation.coverage import overall_deviation
 from logitrack_assets.eta.evaluation.holdout import HOLDOUT_FILE, Holdout
 from logitrack_assets.eta.evaluation.slices import MIN_SLICE_TRIPS
 from logitrack_assets.eta.features import TripBatch
@@ -24,8 +25,6 @@ from logitrack_assets.eta.variant import Variant
 NOISE_MARGIN = 0.01
 """Share of the champion's error by which a candidate may be worse: two trainings on the same months with different
 seeds differ by about half of it."""
-MAX_COVERAGE_ERROR, MAX_SLICE_COVERAGE_ERROR = 0.03, 0.06
-"""Largest deviation of coverage from its level, overall and in a slice of at least MIN_SLICE_TRIPS trips."""
 MAX_PARITY_ERROR_MINUTES = 0.01
 PARITY_TRIPS = 10_000
 MAX_PREDICTION_SECONDS = 0.002
@@ -175,7 +174,7 @@ def _compare_with_champion(models: ModelRegistry, version: str, champion: Predic
 
 
 def interval_coverage(models: ModelRegistry, version: str) -> GateResult:
-    """Intervals cover the share of trips that their level states, overall and in every slice of sufficient size."""
+    """Intervals cover the share of trips that their level states; slices that deviate are recalibrated and named."""
     metrics = models.manifest(version).metrics
     large = [part for part in metrics.slices if part.trips >= MIN_SLICE_TRIPS]
     facts: dict[str, Fact] = {
@@ -186,25 +185,26 @@ def interval_coverage(models: ModelRegistry, version: str) -> GateResult:
         "width_minutes_zones": round(metrics.width_minutes_zones, 2),
         "width_minutes_distance": round(metrics.width_minutes_distance, 2),
         "slices_judged": len(large),
+        "slices_recalibrated": "; ".join(metrics.recalibrated_slices) or "none",
     }
-    deviations = _coverage_deviations(metrics)
+    deviations = [
+        f"{variant.label} {metrics.coverage(variant):.1%}"
+        for variant in Variant
+        if overall_deviation(metrics.coverage(variant), _tested_trips(metrics, variant), metrics.level, tests=4)
+    ]
     if deviations:
-        level = f"{DEFAULT_LEVEL:.0%}"
-        return GateResult(False, f"Coverage of the {level} interval deviates in: {'; '.join(deviations)}.", facts)
+        why = f"Coverage of the {metrics.level:.0%} interval deviates beyond chance: {'; '.join(deviations)}."
+        return GateResult(False, why, facts)
     why = f"{metrics.coverage_zones:.1%} and {metrics.coverage_distance:.1%} of trips are covered."
+    if metrics.recalibrated_slices:
+        why += f" Warning: these slices deviated and use the newest month only: {facts['slices_recalibrated']}."
     return GateResult(True, why, facts)
 
 
-def _coverage_deviations(metrics: ModelMetrics) -> list[str]:
-    """Return the variants and large slices whose coverage deviates too much from the level."""
-    overall = [(variant.label, metrics.coverage(variant)) for variant in Variant]
-    slices = [(f"{part.by} {part.value}", part.coverage) for part in metrics.slices if part.trips >= MIN_SLICE_TRIPS]
-    return [
-        f"{name} {coverage:.1%}"
-        for parts, limit in ((overall, MAX_COVERAGE_ERROR), (slices, MAX_SLICE_COVERAGE_ERROR))
-        for name, coverage in parts
-        if abs(coverage - metrics.level) > limit
-    ]
+def _tested_trips(metrics: ModelMetrics, variant: Variant) -> int:
+    """Return the trips that a variant's coverage was measured on: every other evaluated one."""
+    errors = metrics.distance if variant is Variant.DISTANCE else metrics.zones
+    return max(errors.trips // 2, 1)
 
 
 GATES: dict[str, Callable[[ModelRegistry, str], GateResult]] = {

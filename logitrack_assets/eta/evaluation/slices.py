@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact import HOUR_BANDS, LENGTH_BANDS, SliceMetrics, hour_bands, length_bands
+from logitrack_assets.eta.artifact import GROUP_SHAPE, HOUR_BANDS, LENGTH_BANDS, SliceMetrics, hour_bands, length_bands
 from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips
 from logitrack_assets.eta.features import FLEETS, is_airport_trip
 from logitrack_assets.eta.variant import Variant
@@ -40,6 +40,20 @@ def slice_metrics(evaluated: EvaluatedTrips, variant: Variant) -> list[SliceMetr
         for by, value, rows in _slices(evaluated)
         if rows.any()
     ]
+
+
+def groups_of_slice(part: SliceMetrics) -> NDArray[np.bool_]:
+    """Return which of the flattened interval groups of `GROUP_SHAPE` a slice consists of."""
+    known, fleet, airport, hour, length = np.unravel_index(np.arange(int(np.prod(GROUP_SHAPE))), GROUP_SHAPE)
+    indices: dict[str, tuple[NDArray[np.int64], Sequence[str]]] = {
+        "predicted minutes": (length, _LENGTH_NAMES),
+        "hour": (hour, _HOUR_NAMES),
+        "airport": (airport, ("no", "yes")),
+        "fleet": (fleet, FLEETS),
+    }
+    index, names = indices[part.by]
+    groups: NDArray[np.bool_] = (index == names.index(part.value)) & (known == part.distance_known)
+    return groups
 
 
 def _slices(evaluated: EvaluatedTrips) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:

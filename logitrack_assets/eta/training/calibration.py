@@ -59,6 +59,11 @@ class Residuals:
         """Return several sets of residuals as one."""
         return cls(np.concatenate([part.log_ratio for part in parts]), np.concatenate([part.group for part in parts]))
 
+    def without_groups(self, groups: NDArray[np.bool_]) -> Residuals:
+        """Return the residuals of the groups that are not marked; `groups` is bool over the flattened groups."""
+        rows = ~groups[self.group]
+        return Residuals(self.log_ratio[rows], self.group[rows])
+
     def scaled(self, factor: float) -> Residuals:
         """Return the residuals multiplied by a factor."""
         return Residuals(self.log_ratio * factor, self.group)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact import DEFAULT_LEVEL, Intervals
+from logitrack_assets.eta.artifact import DEFAULT_LEVEL, Intervals, SliceMetrics
 from logitrack_assets.eta.dataset import TripDataset
+from logitrack_assets.eta.evaluation.coverage import deviating_slices
 from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips
+from logitrack_assets.eta.evaluation.slices import groups_of_slice, slice_metrics
 from logitrack_assets.eta.training.backtest import Backtest, Fold
 from logitrack_assets.eta.training.calibration import Residuals, calibrate
 from logitrack_assets.eta.training.evaluation_model import Evaluation
@@ -33,12 +35,15 @@ class IntervalCalibration:
             ones but without those trips.
         forward_coverage: By variant, coverage of the newest month by intervals from the earlier months only.
         months: Months whose residuals are used, ascending.
+        recalibrated: Slices whose coverage deviated beyond chance: the published intervals of their groups use the
+            residuals of the newest month only, or those of a wider group where it has few.
     """
 
     published: Intervals
     evaluated: dict[Variant, EvaluatedTrips]
     forward_coverage: dict[Variant, float]
     months: list[Month]
+    recalibrated: list[SliceMetrics]
 
 
 def calibrate_intervals(sample: TripDataset, backtest: Backtest, evaluation: Evaluation) -> IntervalCalibration:
@@ -59,11 +64,17 @@ def calibrate_intervals(sample: TripDataset, backtest: Backtest, evaluation: Eva
         folds = {}
     tested = calibrate(Residuals.joined([*folds.values(), half]))
     unseen = evaluation.take(_COVERAGE_ROWS)
+    evaluated = {variant: unseen.with_intervals(tested, variant) for variant in Variant}
+    slices = [part for variant in Variant for part in slice_metrics(evaluated[variant], variant)]
+    recalibrated = deviating_slices(slices, DEFAULT_LEVEL) if folds else []
+    deviating = np.any([groups_of_slice(part) for part in recalibrated], axis=0) if recalibrated else None
+    earlier = [fold if deviating is None else fold.without_groups(deviating) for fold in folds.values()]
     return IntervalCalibration(
-        published=calibrate(Residuals.joined([*folds.values(), evaluation.residuals()])),
-        evaluated={variant: unseen.with_intervals(tested, variant) for variant in Variant},
+        published=calibrate(Residuals.joined([*earlier, evaluation.residuals()])),
+        evaluated=evaluated,
         forward_coverage=forward_coverage,
         months=[*folds, backtest.months[-1]],
+        recalibrated=recalibrated,
     )
 
 

@@ -146,6 +146,7 @@ def model_metrics(evaluation: Evaluation, calibration: IntervalCalibration) -> M
         coverage_forward_distance=calibration.forward_coverage[Variant.DISTANCE],
         calibrated_on=[str(month) for month in calibration.months],
         slices=[part for variant in Variant for part in slice_metrics(evaluated[variant], variant)],
+        recalibrated_slices=[part.name for part in calibration.recalibrated],
     )
 
 

@@ -39,9 +39,12 @@ class Source:
     report: Callable[[str], None] = print
 
     @property
-    def is_folder(self) -> bool:
-        """Whether files are read from a folder, so that a probe costs no request."""
-        return urlsplit(self.base).scheme not in ("http", "https")
+    def folder(self) -> Path | None:
+        """The folder of a local source, or None for a server."""
+        parts = urlsplit(self.base)
+        if parts.scheme in ("http", "https"):
+            return None
+        return Path(unquote(parts.path)) if parts.scheme == "file" else Path(self.base).expanduser()
 
     def probe(self, fleet: str, month: str) -> PublishedFile | None:
         """Return what is published for a fleet and month `YYYY-MM`, or None when nothing is.
@@ -74,8 +77,6 @@ class Source:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _files(self) -> FolderFiles | HttpFiles:
-        parts = urlsplit(self.base)
-        if parts.scheme in ("http", "https"):
-            return HttpFiles(self.base, self.attempts, self.pause_seconds, self.timeout_seconds, self.report)
-        folder = Path(unquote(parts.path)) if parts.scheme == "file" else Path(self.base).expanduser()
-        return FolderFiles(folder)
+        if self.folder is not None:
+            return FolderFiles(self.folder)
+        return HttpFiles(self.base, self.attempts, self.pause_seconds, self.timeout_seconds, self.report)

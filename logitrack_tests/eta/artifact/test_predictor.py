@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from logitrack_assets.eta.artifact import MODEL, write_manifest
+from logitrack_assets.eta.artifact import MODEL, TrainingMonth, write_manifest
 from logitrack_assets.eta.features import FEATURES, TripBatch
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.variant import Variant
@@ -59,6 +59,32 @@ def test_quantiles_increase_with_probability(models):
 def test_fleet_absent_from_training_is_extrapolated(models):
     predictor = models.load(publish_version(models, fleets=("yellow",)))
     assert predictor.predict(TripBatch.from_columns([161], [236], ["2019-06-03"], fleet="green")).extrapolating.all()
+
+
+@pytest.mark.parametrize(
+    ("pickup_at", "extrapolating"),
+    [
+        ("2018-05-31T23:59:59", True),
+        ("2018-06-01T00:00:00", False),
+        ("2020-06-30T23:59:59", False),
+        ("2020-07-01T00:00:00", True),
+        ("2026-11-24T12:00:00", True),
+    ],
+)
+def test_pickup_more_than_a_year_from_the_training_months_is_extrapolated(models, pickup_at, extrapolating):
+    predictor = models.load(publish_version(models, trained_through="2019-06"))
+    assert predictor.predict(TripBatch.from_columns([161], [236], [pickup_at])).extrapolating.tolist() == [
+        extrapolating
+    ]
+
+
+def test_default_fleet_has_the_most_training_trips(models):
+    predictor = models.load(publish_version(models, fleets=("yellow", "green")))
+    assert predictor.default_fleet == "yellow"  # as many of each: the first
+    green = TrainingMonth(month="2019-06", fleet="green", trips=10**7, bronze_sha256=None)
+    manifest = predictor.manifest.model_copy(update={"training": [*predictor.manifest.training, green]})
+    assert manifest.default_fleet == "green"
+    assert models.load(publish_version(models, zones=13, fleets=("green",))).default_fleet == "green"
 
 
 def opset_1_graph(minutes: dict[Variant, float]) -> onnx.ModelProto:

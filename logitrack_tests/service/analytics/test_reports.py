@@ -76,7 +76,14 @@ def test_filters_select_the_same_trips_in_every_report(
         page = fetch_report(client, user, report, **filters, limit=500, after=body["next"])
         body = {**page, "trips": body["trips"] + page["trips"]}
     assert body["trips"] == counted > 0
-    assert body["exact"] is (report != "payment-analysis" or not {"zone", "borough"} & set(filters))
+    from_all_trips = report != "payment-analysis" or not {"zone", "borough"} & set(filters)
+    assert body["approximate"] == (["median_duration", "p90_duration", "ratio"] if report == "zone-pairs" else [])
+    assert body["exact"] is (from_all_trips and not body["approximate"])
+
+
+def test_months_with_quantiles_from_sketches_are_not_exact(client: TestClient, user: User):
+    body = fetch_report(client, user, "months")
+    assert (body["exact"], body["approximate"]) == (False, ["median_duration", "p90_duration"])
 
 
 def test_quantiles_of_pairs_have_one_percent_error(service_home: ServiceHome, client: TestClient, user: User):
@@ -219,10 +226,12 @@ def test_openapi_describes_every_field_of_a_row(client: TestClient, user: User, 
 def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_user: Any):
     with isolated_home.worker() as client:
         user = new_user(client=client, home=isolated_home)
+        isolated_home.run("update service.accounts set vouched = true")
         for minute, real in enumerate((18.0, 26.0)):
             prediction_id = f"0190a2f4-5c3e-7b1d-8a2f-3c4d5e6f7a8{minute}"
             isolated_home.run(
-                "insert into service.predictions values (:id, now(), 1, 'v1', 'yellow', 1, 2, '2019-03-01 08:30', null,"
+                "insert into service.predictions"
+                " values (:id, '2019-03-01 13:29Z', 1, 'v1', 'yellow', 236, 161, '2019-03-01 08:30', null,"
                 " 20, 15, 25, 0.8, 100, false)",
                 id=prediction_id,
             )

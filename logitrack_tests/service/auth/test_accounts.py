@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import uuid
 from collections.abc import Callable
 
 import pytest
 from litestar.testing import TestClient
+from pydantic import SecretStr
 
-from logitrack_tests.service.conftest import PASSWORD, ServiceHome, User, log_in
+from logitrack_assets.settings import Settings
+from logitrack_service.auth.keys import load_keys
+from logitrack_service.auth.tokens import Tokens
+from logitrack_service.errors import ConflictError
+from logitrack_service.settings import ServiceSettings
+from logitrack_tests.service.auth.components import auth_components
+from logitrack_tests.service.conftest import KEY, PASSWORD, ServiceHome, User, log_in
 
 
 def test_registered_user_logs_in_and_reads_own_profile(client: TestClient, user: User):
@@ -68,6 +78,52 @@ def test_account_events_are_audited(isolated_home: ServiceHome, new_user: Callab
     assert events["role_changed"].detail == {"by": admin.username, "before": "user", "after": "analyst"}
     assert events["login_failed"].detail is None
     assert all(row.request_id for row in events.values())
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/me"), ("POST", "/me/password"), ("POST", "/logout")])
+def test_token_of_an_unknown_account_causes_no_server_error(client: TestClient, method: str, path: str):
+    """Tokens outlive a database that is replaced: the key comes from the settings."""
+    service = ServiceSettings()
+    keys = load_keys(Settings(secret_key=SecretStr(KEY), database_url=SecretStr("postgresql://x")), service)
+    token = Tokens(keys, minutes=5).issue(
+        account_id=2**40, username="nobody", role="user", session_id=str(uuid.uuid4())
+    )
+    body = {"current_password": PASSWORD, "new_password": "another long sentence 8"}
+    response = client.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code in (204, 401, 403), response.text
+    assert path != "/me" or response.status_code == 401
+
+
+def test_probing_for_taken_names_is_throttled(isolated_home: ServiceHome):
+    with isolated_home.worker() as client:
+        bodies = [{"username": "registered", "password": PASSWORD}] * 11
+        statuses = [client.post("/register", json=body).status_code for body in bodies]
+        assert statuses == [201] + [409] * 10
+        longer = "update service.throttle set blocked_until = blocked_until + interval '1 minute'"
+        isolated_home.run(longer + " where blocked_until > last_at")
+        body = {"username": "another-name", "password": PASSWORD}
+        assert client.post("/register", json=body).status_code == 429, "a free name is not told apart by then"
+
+
+def test_many_accounts_can_be_registered_from_one_network(isolated_home: ServiceHome):
+    with isolated_home.worker() as client:
+        for n in range(40):
+            assert client.post("/register", json={"username": f"name-{n}", "password": PASSWORD}).status_code == 201
+
+
+def test_registration_hashes_the_password_of_a_taken_name_as_well(isolated_home: ServiceHome):
+    """The time of a response reveals no more than the response."""
+
+    async def register_twice() -> list[int]:
+        async with auth_components(isolated_home) as components:
+            hashed = []
+            for _ in range(2):
+                with contextlib.suppress(ConflictError):
+                    await components.accounts.register("registered", PASSWORD, address="192.0.2.1")
+                hashed.append(components.passwords.hashed)
+            return hashed
+
+    assert asyncio.run(register_twice()) == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["registered", "REGISTERED"])

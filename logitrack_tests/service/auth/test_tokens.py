@@ -72,6 +72,8 @@ def test_every_claim_is_required(tokens: Tokens, claim: str):
         {"type": "refresh"},
         {"sub": ""},
         {"sub": "admin"},
+        {"sub": "-1"},
+        {"sub": str(2**63)},
         {"sub": None},
         {"exp": "never"},
         {"exp": None},

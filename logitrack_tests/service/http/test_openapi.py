@@ -61,13 +61,13 @@ def test_errors_are_problem_documents(operations: dict[tuple[str, str], dict[str
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/predict", "post", {"200", "400", "401", "413", "422", "500", "503"}),
+        ("/predict", "post", {"200", "400", "401", "413", "422", "429", "500", "503"}),
         ("/predict/departures", "get", {"200", "401", "422", "500", "503"}),
         ("/outcomes", "post", {"200", "400", "401", "409", "413", "422", "500", "503"}),
-        ("/models", "get", {"200", "401", "500"}),
-        ("/metrics", "get", {"200", "401", "403", "500"}),
-        ("/health/live", "get", {"200", "500"}),
-        ("/health/ready", "get", {"200", "500", "503"}),
+        ("/models", "get", {"200", "401", "422", "500"}),
+        ("/metrics", "get", {"200", "401", "403", "422", "500"}),
+        ("/health/live", "get", {"200", "422", "500"}),
+        ("/health/ready", "get", {"200", "422", "500", "503"}),
     ],
 )
 def test_operation_lists_the_errors_that_it_returns(
@@ -128,3 +128,25 @@ def test_documented_parameters_succeed(
     }
     assert query == {"pickup_zone": 161, "dropoff_zone": 132}
     assert client.get("/predict/departures", params=query, headers=user.headers).status_code == 200
+
+
+def test_links_lead_to_operations_and_their_parameters(operations: dict[tuple[str, str], dict[str, Any]]):
+    by_id = {operation["operationId"]: operation for operation in operations.values()}
+    links = {
+        (operation["operationId"], name): link
+        for operation in operations.values()
+        for response in operation["responses"].values()
+        for name, link in response.get("links", {}).items()
+    }
+    assert set(links) == {
+        ("register", "token"),
+        ("token", "refresh"),
+        ("refresh", "refresh"),
+        ("predictTrip", "reportOutcomes"),
+        ("busiestZones", "busiestZones"),
+        ("zonePairs", "zonePairs"),
+    }
+    for link in links.values():
+        target = by_id[link["operationId"]]
+        assert set(link.get("parameters", {})) <= {parameter["name"] for parameter in target.get("parameters", [])}
+        assert ("requestBody" in link) == ("requestBody" in target)

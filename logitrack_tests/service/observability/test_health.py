@@ -10,6 +10,7 @@ import pytest
 from litestar.testing import TestClient
 from pydantic import SecretStr
 
+from logitrack_assets.home import read_instance_id
 from logitrack_assets.settings import Settings
 from logitrack_service.app import create_app
 from logitrack_service.observability.health import HealthCheck, HealthState, ReadinessProbe
@@ -61,3 +62,12 @@ def test_readiness_is_the_worst_health_check(states: list[HealthState], expected
     assert readiness.status == expected
     assert [result.status for result in readiness.checks.values()] == states
     assert readiness.model_version == "v1"
+
+
+def test_liveness_states_the_instance_of_the_home(isolated_home: ServiceHome) -> None:
+    with isolated_home.worker() as client:
+        assert client.get("/health/live").json() == {
+            "status": "ok",
+            "instance": read_instance_id(isolated_home.home),
+        }
+    assert read_instance_id(isolated_home.home) is not None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from litestar.testing import TestClient
+from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
 
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.signed_registry import signed_registry
+from logitrack_service.app import create_app
 from logitrack_service.predictions.model_reloader import POLL_SECONDS
 from logitrack_service.predictions.promotions import record_promotions
-from logitrack_tests.service.conftest import ServiceHome, User
+from logitrack_service.settings import ServiceSettings
+from logitrack_tests.service.conftest import QUICK_HASHES, ServiceHome, User
 from logitrack_tests.service.models import promote_model, publish_model
 from logitrack_tests.service.polling import eventually
 from logitrack_tests.service.predictions.requests import TRIP
@@ -118,27 +122,72 @@ def test_broken_champion_leaves_the_previous_model_loaded(
     def ready() -> Any:
         return client.get("/health/ready")
 
+    served_first = store.champion()
+    assert served_first is not None
+    bad = store.promote(
+        publish_model(isolated_home.home, minutes=50.0, number=3), by="test", reason="damaged by the test"
+    )
+    pointer = store.champion_file.read_text()
+    store.promote(served_first.version, by="test", reason="so that no poll sees the version before the damage")
     with isolated_home.worker() as client:
         user = new_user(client=client, home=isolated_home)
-        store.promote(
-            publish_model(isolated_home.home, minutes=50.0, number=3), by="test", reason="damaged by the test"
-        )
-        pointer = store.champion_file.read_text()
-        store.champion_file.unlink()  # so that no poll sees the version before the damage
         if damage is None:
             pointer = pointer[:30]
         else:
-            damage(store.path(json.loads(pointer)["version"]))
+            damage(store.path(bad.version))
         store.champion_file.write_text(pointer)
         eventually(lambda: ready().json()["status"] == "degraded", seconds=5)
         assert ready().status_code == 200
         assert "cannot be loaded" in ready().json()["checks"]["model"]["reason"]
+        assert "/" not in ready().json()["checks"]["model"]["reason"], "clients without a login must not see paths"
         served = client.post("/predict", json=TRIP, headers=user.headers).json()
         assert served["estimated_duration_minutes"] == 20.0
         store.champion_file.unlink()
         promote_model(isolated_home.home, minutes=60.0, number=4)
         eventually(lambda: ready().json()["status"] == "ok", seconds=5)
         assert client.post("/predict", json=TRIP, headers=user.headers).json()["estimated_duration_minutes"] == 60.0
+
+
+def test_altered_files_of_the_loaded_version_are_reported(
+    isolated_home: ServiceHome, new_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("RECHECK_SECONDS", "RETRY_SECONDS"):
+        monkeypatch.setattr(f"logitrack_service.predictions.model_reloader.{name}", 0.1)
+    champion = ModelRegistry(isolated_home.home / "models").champion()
+    assert champion is not None
+    file = isolated_home.home / "models" / champion.version / "model.onnx"
+    content = file.read_bytes()
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
+        file.write_bytes(content[:-1] + b"!")
+        found = eventually(lambda: client.get("/health/ready").json()["checks"]["model"].get("reason"), seconds=10)
+        assert "model.onnx" in found
+        assert "was altered" in found
+        served = client.post("/predict", json=TRIP, headers=user.headers).json()
+        assert served["estimated_duration_minutes"] == 20.0
+        file.write_bytes(content)
+        eventually(lambda: client.get("/health/ready").json()["status"] == "ok", seconds=10)
+
+
+def test_forged_champion_is_not_served(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    settings = isolated_home.settings.model_copy(update={"registry_key": SecretStr("k" * 32)})
+    signed = signed_registry(settings)
+    champion = ModelRegistry(isolated_home.home / "models").champion()
+    assert champion is not None
+    signed.promote(champion.version, by="an operator", reason="sign it")
+    with TestClient(create_app(settings, ServiceSettings(**QUICK_HASHES)), raise_server_exceptions=False) as client:
+        user = new_user(client=client, home=isolated_home)
+        forged = promote_model(
+            isolated_home.home, minutes=1.0, number=7
+        )  # by who can write the folder, without the key
+        eventually(lambda: client.get("/health/ready").json()["status"] == "degraded", seconds=10)
+        assert "is not signed" in client.get("/health/ready").json()["checks"]["model"]["reason"]
+        served = client.post("/predict", json=TRIP, headers=user.headers).json()
+        assert served["model_version"] == champion.version
+        assert forged not in {row["version"] for row in client.get("/models", headers=user.headers).json()["history"]}
+        signed.promote(forged, by="an operator", reason="trusted after all")
+        eventually(lambda: client.get("/health/ready").json()["status"] == "ok", seconds=10)
+        assert client.post("/predict", json=TRIP, headers=user.headers).json()["model_version"] == forged
 
 
 def test_missing_champion_is_reported(isolated_home: ServiceHome, new_user: Callable[..., User]):

@@ -13,10 +13,12 @@ from logitrack_service.observability import metrics
 from logitrack_service.predictions import prediction_log, scoring
 from logitrack_service.predictions.model_reloader import LoadedModel
 from logitrack_service.predictions.prediction_log import PredictionLog
+from logitrack_service.predictions.quotas import PredictionQuotas
 from logitrack_service.predictions.schemas import PredictionRequest
 from logitrack_tests.service.conftest import ServiceHome, User
 from logitrack_tests.service.polling import eventually
 from logitrack_tests.service.predictions.requests import TRIP
+from logitrack_tests.service.predictions.test_outcomes import IDS
 
 
 def test_all_fields_of_a_prediction_are_logged(service_home: ServiceHome, client: TestClient, user: User):
@@ -50,13 +52,15 @@ def test_full_queue_drops_and_counts_rows(service_home: ServiceHome, monkeypatch
         return metrics.prediction_log_rows.labels("dropped")._value.get()
 
     monkeypatch.setattr(prediction_log, "MAX_QUEUED_ROWS", 3)
-    log = PredictionLog("postgresql://nobody@127.0.0.1:1/nothing")  # not started, so nothing is ever stored
+    quotas = PredictionQuotas(max_daily=3, max_open=3)
+    log = PredictionLog("postgresql://nobody@127.0.0.1:1/nothing", quotas)  # not started, so nothing is ever stored
     registry = ModelRegistry(service_home.home / "models")
     champion = registry.champion()
     assert champion is not None
     model = LoadedModel(registry.load(champion.version), champion, loaded_at=0.0)
     before = dropped()
     for _ in range(8):
-        log.add(scoring.predict_requests(model, [PredictionRequest(161, 132)], [1], level=0.8)[1])
+        request = PredictionRequest(161, 132)
+        log.add(scoring.predict_requests(model, [request], [1], level=0.8, prediction_ids=IDS)[1])
     assert log.queued_rows == 3
     assert dropped() - before == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,8 @@ from uuid import UUID
 import pytest
 from litestar.testing import TestClient
 
-from logitrack_tests.service.conftest import User
+from logitrack_tests.service.conftest import ServiceHome, User
+from logitrack_tests.service.models import promote_model
 from logitrack_tests.service.predictions.requests import TRIP
 
 
@@ -43,6 +45,28 @@ def test_higher_level_widens_interval(client: TestClient, user: User):
 def test_low_support_is_reported_as_extrapolating(client: TestClient, user: User):
     answer = client.post("/predict", json={**TRIP, "dropoff_zone": 99}, headers=user.headers).json()
     assert (answer["support"], answer["extrapolating"]) == (0, True)
+
+
+def test_pickup_far_beyond_the_training_months_is_reported_as_extrapolating(client: TestClient, user: User):
+    answers = [
+        client.post("/predict", json={**TRIP, "pickup_at": at}, headers=user.headers).json()["extrapolating"]
+        for at in ("2020-06-30T23:59:59", "2020-07-01T00:00:00")
+    ]
+    assert answers == [False, True]
+
+
+def test_fleet_defaults_to_that_of_the_model(isolated_home: ServiceHome, new_user: Callable[..., User]):
+    promote_model(isolated_home.home, minutes=30.0, fleets=("green",))
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
+        answer = client.post("/predict", json=TRIP, headers=user.headers).json()
+        assert (answer["fleet"], answer["extrapolating"]) == ("green", False)
+        given = client.post("/predict", json={**TRIP, "fleet": "yellow"}, headers=user.headers).json()
+        assert (given["fleet"], given["extrapolating"]) == ("yellow", True)
+        (row,) = client.post("/predict/batch", json={"trips": [TRIP]}, headers=user.headers).json()["results"]
+        assert row["extrapolating"] is False
+    logged = isolated_home.run("select fleet from service.predictions order by at")
+    assert [row.fleet for row in logged] == ["green", "yellow", "green"]
 
 
 @pytest.mark.parametrize(
@@ -149,4 +173,7 @@ def test_departures_report_latest_departure(client: TestClient, user: User):
     never = client.get(
         "/predict/departures", params={**query, "arrive_by": "2019-07-01T08:01:00"}, headers=user.headers
     )
-    assert never.json()["leave_by"] is None
+    assert never.status_code == 422
+    (error,) = never.json()["errors"]
+    assert error["field"] == "arrive_by"
+    assert "leaving at 2019-07-01 08:00 arrives by 2019-07-01 08:" in error["message"]

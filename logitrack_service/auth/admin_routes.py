@@ -1,0 +1,243 @@
+"""HTTP handlers of admins: /accounts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, delete, get, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from logitrack_service.auth.administration import AccountAdministration
+from logitrack_service.auth.guards import require_admin
+from logitrack_service.auth.roles import Role
+from logitrack_service.auth.schemas import (
+    EXAMPLE_PASSWORD,
+    MAX_BODY_BYTES,
+    NewPassword,
+    Profile,
+    SessionEntry,
+    actor_of,
+)
+from logitrack_service.auth.session_control import SessionControl
+from logitrack_service.auth.tokens import Identity
+from logitrack_service.errors import ConflictError, NotFoundError, UnavailableError
+from logitrack_service.http.openapi import problem_responses
+
+DEFAULT_PAGE_ACCOUNTS, MAX_PAGE_ACCOUNTS = 100, 500
+
+AfterUsername = Annotated[
+    str | None,
+    QueryParameter(max_length=200, pattern=r"^[^\x00]*$", description="`next` of the previous page."),
+]
+AccountLimit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ACCOUNTS, description="Accounts of a page.")]
+
+
+class AccountPage(msgspec.Struct):
+    """A page of accounts in the order of their names. `next` is null on the last page."""
+
+    rows: list[Profile]
+    next: Annotated[str | None, msgspec.Meta(description="Name to send as `after` for the next page.")] = None
+
+
+class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
+    """The new role of an account."""
+
+    role: Role
+
+
+class VouchedChange(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether an admin answers for the outcomes of an account."""
+
+    vouched: bool
+
+
+class DisabledChange(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether an account is disabled."""
+
+    disabled: bool
+
+
+class PasswordReplacement(msgspec.Struct, forbid_unknown_fields=True):
+    """The new password of an account."""
+
+    new_password: NewPassword
+
+
+@get(
+    "/accounts",
+    guards=[require_admin],
+    responses=problem_responses(UnavailableError),
+    summary="List accounts",
+    tags=["identity"],
+)
+async def list_accounts(
+    account_administration: NamedDependency[AccountAdministration],
+    limit: AccountLimit = DEFAULT_PAGE_ACCOUNTS,
+    after: AfterUsername = None,
+) -> AccountPage:
+    """Return accounts in the order of their names."""
+    found = await account_administration.list_accounts(after=after, limit=limit + 1)
+    rows = [Profile.from_account(account) for account in found[:limit]]
+    return AccountPage(rows, next=rows[-1].username if len(found) > limit else None)
+
+
+@put(
+    "/accounts/{username:str}/role",
+    guards=[require_admin],
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"role": "analyst"},
+    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
+    summary="Change a role",
+    tags=["identity"],
+)
+async def change_role(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    data: JSONBody[RoleChange],
+    account_administration: NamedDependency[AccountAdministration],
+) -> Profile:
+    """Change the role of an account and end its sessions. The last admin cannot give up that role."""
+    return Profile.from_account(await account_administration.set_role(username, data.role, actor=actor_of(request)))
+
+
+@put(
+    "/accounts/{username:str}/vouched",
+    guards=[require_admin],
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"vouched": True},
+    responses=problem_responses(NotFoundError, UnavailableError),
+    summary="Vouch for an account",
+    tags=["identity"],
+)
+async def change_vouched(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    data: JSONBody[VouchedChange],
+    account_administration: NamedDependency[AccountAdministration],
+) -> Profile:
+    """Record whether an admin answers for the outcomes that an account reports."""
+    return Profile.from_account(
+        await account_administration.set_vouched(username, data.vouched, actor=actor_of(request))
+    )
+
+
+@put(
+    "/accounts/{username:str}/disabled",
+    guards=[require_admin],
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"disabled": True},
+    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
+    summary="Disable or enable an account",
+    tags=["identity"],
+)
+async def change_disabled(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    data: JSONBody[DisabledChange],
+    account_administration: NamedDependency[AccountAdministration],
+) -> Profile:
+    """Disable an account and end its sessions, or enable it again. The last admin cannot be disabled."""
+    return Profile.from_account(
+        await account_administration.set_disabled(username, data.disabled, actor=actor_of(request))
+    )
+
+
+@put(
+    "/accounts/{username:str}/password",
+    guards=[require_admin],
+    status_code=204,
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"new_password": EXAMPLE_PASSWORD},
+    responses=problem_responses(NotFoundError, UnavailableError),
+    summary="Replace a password",
+    tags=["identity"],
+)
+async def replace_password(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    data: JSONBody[PasswordReplacement],
+    account_administration: NamedDependency[AccountAdministration],
+) -> None:
+    """Give an account a new password and end its sessions."""
+    await account_administration.set_password(
+        username, data.new_password, actor=actor_of(request), field="new_password"
+    )
+
+
+@delete(
+    "/accounts/{username:str}",
+    guards=[require_admin],
+    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
+    summary="Delete an account",
+    tags=["identity"],
+)
+async def delete_account(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    account_administration: NamedDependency[AccountAdministration],
+) -> None:
+    """Delete an account and end its sessions. The last admin cannot be deleted."""
+    await account_administration.delete(username, actor=actor_of(request))
+
+
+@get(
+    "/accounts/{username:str}/sessions",
+    guards=[require_admin],
+    responses=problem_responses(NotFoundError, UnavailableError),
+    summary="List the sessions of an account",
+    tags=["identity"],
+)
+async def list_account_sessions(
+    request: Request[Identity, Any, Any], username: FromPath[str], session_control: NamedDependency[SessionControl]
+) -> list[SessionEntry]:
+    """Return the open sessions of an account, the most recently used first."""
+    found = await session_control.list_sessions(await session_control.account_id(username))
+    return [SessionEntry.from_session(session, current_id=request.user.session_id) for session in found]
+
+
+@delete(
+    "/accounts/{username:str}/sessions",
+    guards=[require_admin],
+    responses=problem_responses(NotFoundError, UnavailableError),
+    summary="End the sessions of an account",
+    tags=["identity"],
+)
+async def end_account_sessions(
+    request: Request[Identity, Any, Any], username: FromPath[str], session_control: NamedDependency[SessionControl]
+) -> None:
+    """End every session of an account."""
+    await session_control.end_sessions(await session_control.account_id(username), actor=actor_of(request))
+
+
+@delete(
+    "/accounts/{username:str}/sessions/{session_id:uuid}",
+    guards=[require_admin],
+    responses=problem_responses(NotFoundError, UnavailableError),
+    summary="End a session of an account",
+    tags=["identity"],
+)
+async def end_account_session(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    session_id: FromPath[UUID],
+    session_control: NamedDependency[SessionControl],
+) -> None:
+    """End one open session of an account."""
+    account_id = await session_control.account_id(username)
+    await session_control.end_session(account_id, str(session_id), actor=actor_of(request))
+
+
+routes = [
+    list_accounts,
+    change_role,
+    change_vouched,
+    change_disabled,
+    replace_password,
+    delete_account,
+    list_account_sessions,
+    end_account_sessions,
+    end_account_session,
+]
