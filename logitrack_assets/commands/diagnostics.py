@@ -149,14 +149,9 @@ def diagnose_runs(settings: Settings) -> str:
     Raises:
         LogitrackError: The worker process of a run is gone.
     """
-    # Imported here: Dagster takes more than a second.
-    from dagster import DagsterInstance
-
-    from logitrack_assets.instance import dagster_environment
     from logitrack_assets.run_workers import active_runs, stuck_runs
 
-    os.environ.update(dagster_environment(settings))
-    with DagsterInstance.get() as instance:
+    with _dagster_instance(settings) as instance:
         stuck, active = stuck_runs(instance), len(active_runs(instance))
     if stuck:
         named = ", ".join(f"{run.run_id[:8]} of {run.job_name}" for run in stuck)

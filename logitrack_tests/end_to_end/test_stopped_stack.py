@@ -68,8 +68,9 @@ def test_run_is_ended_and_resumed_once(installation: Installation, number: signa
         _wait_until(lambda: installation.query(started) != ["0"], seconds=60)
         _stop(installation, process, number)
     with _up(installation) as process:
+        status = f"select status from runs where run_id = '{run_id}'"
+        _wait_until(lambda: installation.query(status) == [ENDED[number]], seconds=MAX_GHOST_SECONDS)
         installation.wait_until_ready(process, seconds=300)
-        assert installation.run_status(run_id) == ENDED[number]
         resumed = (
             "select r.run_id from runs r join run_tags t using (run_id) "
             f"where t.key = 'dagster/parent_run_id' and t.value = '{run_id}'"
