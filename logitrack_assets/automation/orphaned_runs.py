@@ -24,7 +24,7 @@ def fail_orphaned_runs(instance: DagsterInstance) -> list[str]:
     return [run.run_id for run in orphans]
 
 
-def main() -> None:
+def _main() -> None:
     """Fail the orphaned runs of this installation."""
     with DagsterInstance.get() as instance:
         for run_id in fail_orphaned_runs(instance):
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()
