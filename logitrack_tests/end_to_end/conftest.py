@@ -33,6 +33,10 @@ mutation Launch($params: ExecutionParams!) {
 STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 SELECTOR = {"repositoryLocationName": "logitrack", "repositoryName": "__repository__"}
 FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
+MONTHS = [f"2019-{month:02d}" for month in range(8, 13)]
+"""The newest months of the packaged sample, which the demo of these tests loads."""
+
+ROWS_PER_MONTH = 10_000  # of the packaged sample
 
 
 def free_port() -> int:
@@ -185,10 +189,10 @@ class Installation:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, subprocess.CompletedProcess[str], float]:
-    """A home folder after `logitrack demo` on the packaged sample, the output of the demo, and its seconds."""
+    """The home folder of a `logitrack demo` of MONTHS of the packaged sample, its output and its seconds."""
     installation = Installation(tmp_path_factory.mktemp("demo"))
     started = time.monotonic()
-    result = installation.run("demo", timeout=900)
+    result = installation.run("demo", timeout=900, LOGITRACK_FIRST_LOAD_MONTHS=str(len(MONTHS)))
     assert result.returncode == 0, result.stdout + result.stderr
     return installation, result, time.monotonic() - started
 

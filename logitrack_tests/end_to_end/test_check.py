@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from logitrack_assets.lake import Lake
-from logitrack_tests.end_to_end.conftest import Installation
+from logitrack_tests.end_to_end.conftest import MONTHS, Installation
 
-MONTH = "2019-05"
+MONTH = MONTHS[1]
 
 
 def test_good_months_pass(demo: tuple[Installation, subprocess.CompletedProcess[str], float], tmp_path: Path) -> None:
-    result = demo[0].run("check", "--months", f"2019-04:{MONTH}", "--junit", str(tmp_path / "checks.xml"))
+    result = demo[0].run("check", "--months", f"{MONTHS[0]}:{MONTH}", "--junit", str(tmp_path / "checks.xml"))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 failed" in result.stdout
     suites = ElementTree.parse(tmp_path / "checks.xml").getroot()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.lake import Lake
-from logitrack_tests.end_to_end.conftest import Installation
+from logitrack_tests.end_to_end.conftest import MONTHS, ROWS_PER_MONTH, Installation
 
 Demo = tuple[Installation, subprocess.CompletedProcess[str], float]
 
@@ -21,7 +21,7 @@ def test_report_accounts_for_every_row(demo: Demo) -> None:
     installation, result, _ = demo
     report = json.loads((installation.home / "demo.json").read_text())
     rows = report["rows"]
-    assert rows["read"] == 120_000  # the packaged sample: 10,000 a month
+    assert rows["read"] == len(MONTHS) * ROWS_PER_MONTH
     assert rows["read"] == rows["kept"] + rows["rejected"]
     assert rows["rejected"] == sum(rows["rejected_by_rule"].values()) > 0
     assert f"{rows['kept']:,}" in result.stdout
@@ -59,11 +59,11 @@ def test_demo_leaves_no_process(demo: Demo) -> None:
 
 def test_lake_has_every_month_as_silver_and_rejected_rows(demo: Demo) -> None:
     lake = Lake(demo[0].home)
-    assert lake.silver_months() == [f"2019-{month:02d}" for month in range(1, 13)]
+    assert lake.silver_months() == MONTHS
     for month in lake.silver_months():
-        rows = sum(pq.read_table(lake.silver(month), columns=["fleet"]).num_rows for _ in range(1))
+        rows = pq.read_table(lake.silver(month), columns=["fleet"]).num_rows
         rejected = pq.read_table(lake.rejected(month), columns=["rule"])
-        assert rows + rejected.num_rows == 10_000
+        assert rows + rejected.num_rows == ROWS_PER_MONTH
         assert rejected["rule"].null_count == 0
 
 

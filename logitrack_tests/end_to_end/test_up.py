@@ -14,13 +14,13 @@ import psutil
 
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.conftest import REPOSITORY
-from logitrack_tests.end_to_end.conftest import SELECTOR, Installation
+from logitrack_tests.end_to_end.conftest import MONTHS, SELECTOR, Installation
 
 
 def test_month_is_materialised_from_the_ui(running: Installation) -> None:
     """Send what the UI sends for one month of the trip assets; the run passes queue, daemon and worker."""
     names = ("bronze_trips", "silver_trips", "rejected_trips")
-    run_id = running.launch("__ASSET_JOB", *names, partition="2019-03")
+    run_id = running.launch("__ASSET_JOB", *names, partition=MONTHS[1])
     assert running.wait_for_run(run_id, seconds=400) == "SUCCESS"
 
 
@@ -96,7 +96,7 @@ def test_second_up_is_refused(running: Installation) -> None:
 def test_doctor_reports_the_running_stack(running: Installation) -> None:
     result = running.run("doctor", timeout=120, LOGITRACK_TLC_URL=str(running.home.parent))
     assert result.stdout.count("is logitrack, running on this home") == 2, result.stdout
-    assert "12 months, the newest is 2019-12" in result.stdout
+    assert f"{len(MONTHS)} months, the newest is {MONTHS[-1]}" in result.stdout
     assert "1 of 1 free" in result.stdout
     assert "embedded" in result.stdout
     assert "champion since" in result.stdout

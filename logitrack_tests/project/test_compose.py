@@ -37,6 +37,7 @@ SECRETS = {
     "LOGITRACK_ANALYST_DATABASE_PASSWORD": {ONE_SHOT, "service"},
     "LOGITRACK_SECRET_KEY": {"service"},
     "LOGITRACK_SECRET_KEYS_PREVIOUS": {"service"},
+    "LOGITRACK_REGISTRY_KEY": {"runs", "service"},
 }
 """Each secret and the containers that receive it."""
 
@@ -116,6 +117,8 @@ def test_only_the_proxy_can_be_published_beyond_loopback() -> None:
         "dagster": ["127.0.0.1:3000:3000"],
         "dagster-admin": ["127.0.0.1:3001:3000"],
     }
+    for name in ("dagster", "dagster-admin"):
+        assert SERVICES[name]["command"][:3] == ["python", "-m", "logitrack_assets.webserver"], "the guarded UI"
     assert "--read-only" in SERVICES["dagster"]["command"]
     assert "--read-only" not in SERVICES["dagster-admin"]["command"]
 
