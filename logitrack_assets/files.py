@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,18 @@ def create_atomic(path: Path, content: str | bytes, *, mode: int = 0o666) -> boo
         draft.unlink()
     fsync_path(path.parent)
     return True
+
+
+def make_private_folder(path: Path) -> None:
+    """Create a folder that other users of the machine cannot read, or close an existing one of this user to them.
+
+    As root the folder stays passable if it was: the embedded PostgreSQL, an ordinary user then, has to reach its data.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.stat()
+    closed = stat.S_IMODE(status.st_mode) & (~0o066 if os.geteuid() == 0 else ~0o077)
+    if status.st_uid == os.geteuid() and closed != stat.S_IMODE(status.st_mode):
+        path.chmod(closed)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.files import create_atomic
+from logitrack_assets.files import create_atomic, make_private_folder
 
 INSTANCE_ID = "instance_id"
 _PROBE_BYTES = 4096  # a block: an empty file can be created on a full disk
@@ -29,7 +29,7 @@ def require_home(home: Path) -> Path:
         HomeError: It cannot be made or written, it is a file, or its disk is full.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private_folder(home)
         probe = home / f".probe.{secrets.token_hex(4)}"
         try:
             probe.write_bytes(bytes(_PROBE_BYTES))
@@ -49,7 +49,7 @@ def load_or_create_instance_id(home: Path) -> str | None:
     if known is not None:
         return known
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private_folder(home)
         create_atomic(home / INSTANCE_ID, secrets.token_hex(16))
     except OSError:
         return None

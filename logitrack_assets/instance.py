@@ -21,6 +21,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
 from logitrack_assets.database import driver_url, migrated_database_url
+from logitrack_assets.files import make_private_folder
 from logitrack_assets.settings import Settings, get_settings
 
 DEFINITIONS_MODULE = "logitrack_assets.definitions"
@@ -78,7 +79,8 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     The file is a copy of the project's: Dagster wants it in DAGSTER_HOME, and a person wants it beside the code.
     """
     home = settings.home / "dagster"
-    (home / "compute_logs").mkdir(parents=True, exist_ok=True)
+    make_private_folder(home)
+    make_private_folder(home / "compute_logs")
     staged = home / f".dagster.yaml.{os.getpid()}"
     copyfile(config_file("dagster.yaml"), staged)
     staged.replace(home / "dagster.yaml")

@@ -19,7 +19,7 @@ from typing import IO
 import psutil
 
 from logitrack_assets.errors import LogitrackError
-from logitrack_assets.files import read_json, write_json
+from logitrack_assets.files import make_private_folder, read_json, write_json
 
 LAST_LOG_LINES = 3
 MAX_STOP_SECONDS = 20
@@ -36,7 +36,7 @@ def single_instance(home: Path, command: str) -> Iterator[None]:
     Raises:
         LogitrackError: Another process holds it.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    make_private_folder(home)
     with (home / "running.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,7 +63,7 @@ class ProcessSupervisor:
         self._logs = home / "logs"
         self._record = home / "processes.json"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._logs.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._logs)
 
     def end_leftovers(self) -> list[str]:
         """End what a killed supervisor of this home folder left, and return the names of these processes.
@@ -80,7 +80,9 @@ class ProcessSupervisor:
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start a command whose output goes to `<logs>/<name>.log`."""
-        with (self._logs / f"{name}.log").open("ab") as log:
+        path = self._logs / f"{name}.log"
+        with open(path, "ab", opener=lambda file, flags: os.open(file, flags, 0o600)) as log:
+            path.chmod(0o600)  # a log of an earlier version may be readable by others
             self._spawn(name, command, environment, log)
 
     def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], error: str) -> None:

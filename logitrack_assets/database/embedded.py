@@ -7,9 +7,12 @@ import logging
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,12 +95,28 @@ def _ensure_running(folder: Path) -> PostgresServer:
 
     with exclusive_lock(folder.parent / "postgres.starting"):  # one process at a time may start a folder's server
         server = get_server(folder, cleanup_mode=None, start=False)
-        server.ensure_pgdata_inited()
+        with _parents_only_passable(folder):
+            server.ensure_pgdata_inited()
         _write_config(folder)
         _start(server, folder)
         if (postmaster := _postmaster(folder)) is not None:
             _limit_memory(postmaster)
     return server
+
+
+@contextmanager
+def _parents_only_passable(folder: Path) -> Iterator[None]:
+    """Take back what the package grants beyond need.
+
+    Started by root, it makes every folder above the data readable by everyone; its user only has to pass them.
+    """
+    modes = {parent: stat.S_IMODE(parent.stat().st_mode) for parent in folder.parents}
+    try:
+        yield
+    finally:
+        for parent, mode in modes.items():
+            if stat.S_IMODE(parent.stat().st_mode) != mode:
+                parent.chmod(mode | 0o011)
 
 
 def _start(server: PostgresServer, folder: Path) -> None:

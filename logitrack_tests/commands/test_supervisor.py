@@ -115,3 +115,16 @@ def test_second_instance_is_refused_with_the_first_one_named(tmp_path: Path) -> 
         pass
     with single_instance(tmp_path, "demo"):  # free again
         assert (tmp_path / "running.lock").read_text().startswith("demo")
+
+
+def test_logs_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    """Also those that an earlier version left open to others."""
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0o755)
+    (logs / "brief.log").write_text("earlier")
+    supervisor = ProcessSupervisor(tmp_path)
+    for name in ("brief", "other"):
+        supervisor.start(name, [sys.executable, "-c", ""], os.environ)
+    supervisor.stop(timeout_seconds=10)
+    assert logs.stat().st_mode & 0o066 == 0
+    assert [path.stat().st_mode & 0o777 for path in sorted(logs.iterdir())] == [0o600, 0o600]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -127,3 +128,15 @@ def test_memory_of_a_backend_is_limited(postgres: str) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("select length(repeat('x', 50000000))")) == 50_000_000
     engine.dispose()
+
+
+def test_home_is_closed_to_other_users(tmp_path: Path) -> None:
+    """As root the folders above the data are passable, for the server's own user, and not readable."""
+    above = tmp_path / "above"
+    above.mkdir(mode=0o700)
+    process = _start_user(above / "home")
+    _wait_ready(process)
+    process.communicate("\n", timeout=30)
+    expected = 0o711 if os.geteuid() == 0 else 0o700
+    assert [path.stat().st_mode & 0o777 for path in (above, above / "home")] == [expected, expected]
+    assert (above / "home" / "postgres").stat().st_mode & 0o777 == 0o700
