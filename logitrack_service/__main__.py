@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import signal
 import sys
-from functools import partial
 
 import uvicorn
 
@@ -17,8 +15,6 @@ from logitrack_assets.settings import RoleSettings, Settings, get_settings, requ
 from logitrack_service.analytics.analyst_role import analyst_login
 from logitrack_service.auth.keys import load_keys
 from logitrack_service.database_initializer import prepare_database
-from logitrack_service.http.connections import ConnectionLimits
-from logitrack_service.http.protocol import CoalescingHttpProtocol
 from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.metrics import remove_stale_metric_dirs
 from logitrack_service.settings import ServiceSettings, get_service_settings
@@ -58,7 +54,7 @@ def run_service() -> int:
         port=settings.service_port,
         workers=service_settings.service_workers,
         log_config=None,
-        http=_protocol(service_settings),
+        http="logitrack_service.app:create_protocol",  # type: ignore[arg-type]  # uvicorn imports any name
         ws="none",
         access_log=False,
         server_header=False,
@@ -69,16 +65,6 @@ def run_service() -> int:
         limit_concurrency=None,  # beyond it uvicorn answers every request with 503; ConnectionLimits closes idle ones
     )
     return 0
-
-
-def _protocol(settings: ServiceSettings) -> type[asyncio.Protocol]:
-    limits = ConnectionLimits(
-        max_connections=settings.max_connections,
-        max_per_address=settings.max_connections_per_address,
-        trusted_proxies=settings.trusted_proxies,
-    )
-    # uvicorn only calls it; a partial can be sent to worker processes, a local class cannot.
-    return partial(CoalescingHttpProtocol, limits=limits)  # type: ignore[return-value]
 
 
 def _raise_file_limit() -> None:

@@ -1,9 +1,11 @@
-"""Application factory of the service; uvicorn calls `create_app` with `--factory`."""
+"""Factories that uvicorn calls in every worker process: of the application and of the protocol of a connection."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
 
 import structlog
 from litestar import Litestar
@@ -18,10 +20,12 @@ from logitrack_service.auth.guards import BearerAuthentication, LoopbackOrAdminG
 from logitrack_service.auth.keys import load_keys
 from logitrack_service.console import routes as console
 from logitrack_service.dependencies import Components
+from logitrack_service.http.connections import ConnectionLimits
 from logitrack_service.http.decoding import StrictRequest
 from logitrack_service.http.middleware import RequestContextMiddleware
 from logitrack_service.http.openapi import MsgspecSchemaPlugin, OperationPlugin, openapi_config
 from logitrack_service.http.problems import problem_response
+from logitrack_service.http.protocol import CoalescingHttpProtocol
 from logitrack_service.http.query_parameters import reject_unknown_parameters
 from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.memory import frozen_heap
@@ -79,3 +83,22 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
     )
     app.asgi_handler = instrument(RequestContextMiddleware(app.asgi_handler))
     return app
+
+
+def create_protocol(**options: Any) -> CoalescingHttpProtocol:
+    """Return the protocol of one connection; uvicorn calls this by its name, in the worker process.
+
+    An object in uvicorn's configuration would be imported while a worker process starts, before it knows its parent:
+    the metrics would then not be shared between workers.
+    """
+    return CoalescingHttpProtocol(limits=_connection_limits(), **options)
+
+
+@lru_cache(maxsize=1)
+def _connection_limits() -> ConnectionLimits:
+    settings = get_service_settings()
+    return ConnectionLimits(
+        max_connections=settings.max_connections,
+        max_per_address=settings.max_connections_per_address,
+        trusted_proxies=settings.trusted_proxies,
+    )
