@@ -57,7 +57,7 @@ def remove_old_runs(instance: DagsterInstance, before: datetime, checks: Iterabl
 
 
 def remove_old_requests(warehouse: Warehouse, before: datetime) -> dict[str, int]:
-    """Delete predictions, outcomes and audit events from before a time; return the rows deleted by table."""
+    """Delete predictions, outcomes, usage and audit events from before a time; return the rows deleted by table."""
     return {table: _delete_rows(warehouse, table, column, before) for table, column in _TIME_COLUMNS.items()}
 
 
