@@ -109,8 +109,9 @@ class PredictionQuotas:
             RateLimitedError: They would exceed a limit; none of them is counted.
         """
         with self._lock:
-            if self._day != _today():
-                self._day, self._usage, self._refused = _today(), {}, set()
+            today = _today()
+            if self._day != today:
+                self._day, self._usage, self._refused = today, {}, set()
             usage_now = self._usage.get(account_id)
             if usage_now is None:
                 usage_now = self._usage[account_id] = _Usage()

@@ -83,6 +83,9 @@ def test_only_old_requests_are_removed(database_url: str, monkeypatch: pytest.Mo
         for age in [*range(300, 320), *range(20)]:
             moment = {"at": now - timedelta(days=age)}
             connection.execute(text("insert into service.audit_events (at, event) values (:at, 'login')"), moment)
+            connection.execute(
+                text("insert into service.usage (account_id, day) values (1, cast(:at as date))"), moment
+            )
     removed = retention.remove_old_requests(Warehouse(database_url), now - timedelta(days=100))
     assert removed == {"predictions": 0, "outcomes": 0, "audit_events": 20, "usage": 20}
     with engine.connect() as connection:
