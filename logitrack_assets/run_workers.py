@@ -155,14 +155,17 @@ def end_stuck_runs(instance: DagsterInstance, reason: str) -> list[DagsterRun]:
 def cancel_active_runs(instance: DagsterInstance, timeout_seconds: float) -> None:
     """Cancel every run that a worker of this machine executes, and wait until the workers have recorded it.
 
-    A run of the command line is recorded as being canceled; the signal to its process ends it.
+    A run of the command line is recorded as being canceled; the signal to its process ends it. A launched run that has
+    not begun is recorded as canceled: its worker, once it has started, finds that and does nothing.
     """
     host = socket.gethostname()
     runs = [run for run in active_runs(instance) if run.tags.get(WORKER_HOST_TAG) == host]
     launched = {run.run_id for run in runs if GRPC_INFO_TAG in run.tags}
     for run in runs:
         mark_stopped(instance, run)
-        if run.run_id in launched:
+        if run.run_id in launched and run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING):
+            instance.report_run_canceled(run)
+        elif run.run_id in launched:
             _terminate(instance, run)
         elif run.status is not DagsterRunStatus.CANCELING:
             instance.report_run_canceling(run)

@@ -160,6 +160,14 @@ def test_cancellation_marks_runs_of_this_machine_only(instance: DagsterInstance)
     assert _status(instance, elsewhere) is DagsterRunStatus.STARTED
 
 
+def test_launched_run_that_has_not_begun_is_canceled_at_once(instance: DagsterInstance, tmp_path: Path) -> None:
+    """Dagster's worker takes a run that is being canceled before its start for a duplicate, and fails it."""
+    run = _run(instance, status="STARTING", code_server=tmp_path / "ended.sock")
+    run_workers.cancel_active_runs(instance, timeout_seconds=1)
+    assert _status(instance, run) is DagsterRunStatus.CANCELED
+    assert [stopped.run_id for stopped in run_workers.stopped_runs(instance)] == [run.run_id]
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "state"),
     [

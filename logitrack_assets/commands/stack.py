@@ -230,7 +230,7 @@ def local_stack(settings: Settings, console: Console, command: str) -> Iterator[
     require_home(settings.home)
     with _interrupt_on_signals(), single_instance(settings.home, command):
         processes = ProcessSupervisor(settings.home)
-        if names := processes.end_leftovers():  # before the ports are tested, which they may hold
+        if names := processes.end_leftovers(orderly=["service"]):  # before the ports are tested, which they may hold
             console.print(f"Ended what a killed logitrack left: {', '.join(names)}.", highlight=False)
         require_java()
         require_disk(settings.home)

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,14 +65,16 @@ class ProcessSupervisor:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         make_private_folder(self._logs)
 
-    def end_leftovers(self) -> list[str]:
-        """End what a killed supervisor of this home folder left, and return the names of these processes.
+    def end_leftovers(self, orderly: Collection[str] = ()) -> list[str]:
+        """Kill what a killed supervisor of this home folder left, and return the names of these processes.
 
-        They get SIGTERM, so that the service stores what it has queued, and are killed after `LEFTOVER_SECONDS`.
+        Args:
+            orderly: Names of processes that get SIGTERM and `LEFTOVER_SECONDS` first, to store what they have queued.
+                Others must not: a worker of Dagster would record the signal as a failure of its run.
         """
         recorded = [RecordedProcess(**row) for row in (read_json(self._record) or {}).get("processes", [])]
         left = [process for process in recorded if process.members()]
-        _terminate_all([member for process in left for member in process.members()])
+        _terminate_all([member for process in left if process.name in orderly for member in process.members()])
         for process in left:
             _kill_all(process.members())
         self._write_record()

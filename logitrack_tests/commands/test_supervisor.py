@@ -40,10 +40,16 @@ def test_stop_kills_children_and_grandchildren(tmp_path: Path) -> None:
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_leftovers_of_a_killed_supervisor_are_ended(tmp_path: Path) -> None:
-    """Kill a supervisor; its child and grandchild, which left the process group, are ended by the next one."""
+@pytest.mark.parametrize("orderly", [True, False], ids=["orderly", "at once"])
+def test_leftovers_of_a_killed_supervisor_are_ended(tmp_path: Path, orderly: bool) -> None:
+    """Kill a supervisor; its child and grandchild, which left the process group, are ended by the next one.
+
+    Only an orderly process sees a signal: a worker of Dagster would record it as the failure of its run.
+    """
+    note = tmp_path / "terminated"
     child = (
-        "import os, subprocess, sys, time; "
+        "import os, pathlib, signal, subprocess, sys, time; "
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(note)!r}).touch(), os._exit(0))); "
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], process_group=0); time.sleep(600)"
     )
     code = (
@@ -63,8 +69,9 @@ def test_leftovers_of_a_killed_supervisor_are_ended(tmp_path: Path) -> None:
     killed.wait()
     assert all(process.is_running() for process in family)
 
-    assert ProcessSupervisor(tmp_path).end_leftovers() == ["worker"]
+    assert ProcessSupervisor(tmp_path).end_leftovers(orderly=["worker"] if orderly else []) == ["worker"]
 
+    assert note.exists() == orderly
     _, alive = psutil.wait_procs(family, timeout=10)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert ProcessSupervisor(tmp_path).end_leftovers() == []
