@@ -112,7 +112,10 @@ def test_pending_migrations_are_named_to_a_login_that_may_not_run_them(administr
 
 
 ALLOWED = [
-    (SERVICE_ROLE, "insert into service.accounts (username, password_hash) values ('ada', 'hash')"),
+    (
+        SERVICE_ROLE,
+        "insert into service.accounts (username, normalized_username, password_hash) values ('ada', 'ada', 'hash')",
+    ),
     (SERVICE_ROLE, "insert into service.audit_events (event) values ('login')"),
     (SERVICE_ROLE, "delete from service.sessions"),
     (SERVICE_ROLE, "create temporary table again (like service.predictions)"),

@@ -28,7 +28,7 @@ def bearer(tokens: dict[str, Any]) -> dict[str, str]:
         ("DELETE", "/accounts/{name}", None),
         ("GET", "/accounts/{name}/sessions", None),
         ("DELETE", "/accounts/{name}/sessions", None),
-        ("DELETE", f"/accounts/{{name}}/sessions/00000000-0000-4000-8000-000000000000", None),
+        ("DELETE", "/accounts/{name}/sessions/00000000-0000-4000-8000-000000000000", None),
     ],
 )
 def test_administration_requires_the_role_admin(
