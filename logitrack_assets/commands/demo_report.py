@@ -142,7 +142,8 @@ def _row_totals(settings: Settings) -> RowTotals:
 def _seconds_by_asset() -> dict[str, float]:
     with DagsterInstance.get() as instance:
         seconds = {key.to_user_string(): _asset_seconds(instance, key) for key in instance.all_asset_keys()}
-    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+    measured = {name: value for name, value in seconds.items() if value}  # external assets are not materialised here
+    return dict(sorted(measured.items(), key=lambda item: -item[1]))
 
 
 def _asset_seconds(instance: DagsterInstance, key: AssetKey) -> float:

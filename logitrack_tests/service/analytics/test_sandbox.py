@@ -144,7 +144,7 @@ def test_limits_are_settings_of_the_role(service_home: ServiceHome, client: Test
 
 
 # A search without a match looks at no interrupt, so neither the statement timeout nor a termination ends it early.
-UNINTERRUPTIBLE = "select strpos(repeat('a', 1000000), 'b' || repeat('a', 4000))"
+UNINTERRUPTIBLE = "select strpos(repeat('a', 1000000), 'b' || repeat('a', 9000))"
 
 
 def _computing(home: ServiceHome) -> int:
