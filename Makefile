@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-COVERAGE_FLOOR := 80
+COVERAGE_FLOOR := 89
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: up demo test proof lint format lock wheel sample bench clean help

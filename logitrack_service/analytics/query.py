@@ -33,6 +33,7 @@ MAX_CONCURRENT_QUERIES = 4  # per worker
 QUEUE_SECONDS = 2.0  # a query waits this long for one of the above
 GRACE_SECONDS = 3.0  # for PostgreSQL to enforce the statement's limit before this process does
 RETRY_SECONDS = 5
+MAX_PARAMETERS = 1_000
 OBSERVATION_SECONDS = 0.1  # between two looks at a backend that computes on
 
 _backends = table("pg_stat_activity", column("pid"), column("application_name"), schema="pg_catalog")
@@ -42,7 +43,9 @@ log = structlog.get_logger("logitrack.analytics")
 # psycopg's `%(name)s` and `:name` are equivalent; strings, quoted names, comments and casts are left as they are. This
 # is no security boundary: values are bound by PostgreSQL.
 _PLACEHOLDER = re.compile(
-    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<tag>\$\w*\$).*?(?P=tag) | ::
+    # What is not terminated ends at the end of the text: searching its end again from every start would take seconds.
+    r"""'(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) | --[^\n]* | /\*.*?(?:\*/|\Z)
+        | (?P<tag>\$(?:[^\W\d]\w*)?\$).*?(?:(?P=tag)|\Z) | ::
         | :(?P<plain>[A-Za-z_]\w*) | %\((?P<named>[A-Za-z_]\w*)\)s""",
     re.VERBOSE | re.DOTALL,
 )
@@ -54,7 +57,11 @@ class QueryRequest(msgspec.Struct, forbid_unknown_fields=True):
     """One SELECT over the views in `analytics`, with values to bind: `$1` for a list, `:name` for an object."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
-    parameters: dict[str, Value] | list[Value] | None = None
+    parameters: (
+        Annotated[dict[str, Value], msgspec.Meta(max_length=MAX_PARAMETERS)]
+        | Annotated[list[Value], msgspec.Meta(max_length=MAX_PARAMETERS)]
+        | None
+    ) = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=100_000, description="Rows to return at most.")] = 1_000
     explain: Annotated[bool, msgspec.Meta(description="Return the plan instead of rows.")] = False
 

