@@ -156,14 +156,17 @@ def _asset_seconds(instance: DagsterInstance, key: AssetKey) -> float:
 
 
 def _materialization_seconds(instance: DagsterInstance, record: EventLogRecord) -> float:
-    """Return the duration that the asset recorded (assets can share a step), else that of its step."""
+    """Return the duration that the asset recorded, else that of its step.
+
+    Months share a step, and so do assets: one that recorded no duration of its month was written with another one.
+    """
     materialization, entry = record.asset_materialization, record.event_log_entry
     stages = {
         name: float(str(value.value))
         for name, value in (materialization.metadata if materialization is not None else {}).items()
         if name.endswith(SECONDS)
     }
-    if stages:
+    if stages or record.partition_key is not None:
         return sum(stages.values())
     steps = instance.get_run_step_stats(entry.run_id, [entry.step_key]) if entry.step_key else []
     return sum(step.end_time - step.start_time for step in steps if step.start_time and step.end_time)

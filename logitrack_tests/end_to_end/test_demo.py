@@ -46,6 +46,7 @@ def test_report_has_source_and_seconds_of_each_asset(demo: Demo) -> None:
     seconds = report["seconds_by_asset"]
     assert {"bronze_trips", "silver_trips", "analytics_sample", "eta_model", "eta_champion"} <= set(seconds)
     assert all(value > 0 for value in seconds.values())
+    assert sum(seconds.values()) <= demo[2], "no duration counts twice"
 
 
 def test_materialization_ends_with_the_quality_of_the_champion(demo: Demo) -> None:
