@@ -63,6 +63,7 @@ def test_prediction_without_a_champion(fresh: Installation, tmp_path: Path) -> N
     _assert_refused(fresh, "predict", str(tmp_path / "rides.csv"), "-o", str(tmp_path / "out.csv"), error="no champion")
 
 
+@pytest.mark.long  # `project/test_range_run.py` proves the same of the run; this is the command around it
 def test_good_month_is_ingested_beside_broken_ones(fresh: Installation, tlc_folder: Path, tmp_path: Path) -> None:
     """A range has a good month, a truncated file and a month that the source does not have."""
     source = tmp_path / "source" / "trip-data"
