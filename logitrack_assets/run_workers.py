@@ -30,12 +30,10 @@ WORKER_PROCESS_TAG = "logitrack/worker_process"
 STOPPED_TAG = "logitrack/stopped"
 """Run tag: `yes` when the stack ended before the run, `resumed` once it has been launched again."""
 
-ACTIVE_STATUSES = [
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
+IN_PROGRESS_STATUSES = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+"""Statuses of runs that were handed to a worker and have not ended."""
+
+ACTIVE_STATUSES = [DagsterRunStatus.NOT_STARTED, *IN_PROGRESS_STATUSES]
 """Statuses of runs that have or had a worker: every unfinished one but QUEUED."""
 
 MAX_CLOCK_STEP_SECONDS = 5

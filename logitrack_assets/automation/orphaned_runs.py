@@ -8,9 +8,9 @@ Usage: `python -m logitrack_assets.automation.orphaned_runs`, in the container t
 
 from __future__ import annotations
 
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, RunsFilter
 
-_IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+from logitrack_assets.run_workers import IN_PROGRESS_STATUSES
 
 
 def fail_orphaned_runs(instance: DagsterInstance) -> list[str]:
@@ -18,7 +18,7 @@ def fail_orphaned_runs(instance: DagsterInstance) -> list[str]:
 
     Only correct where no process of a run can be alive: a new container has none, and all runs are executed in it.
     """
-    orphans = instance.get_runs(filters=RunsFilter(statuses=_IN_PROGRESS))
+    orphans = instance.get_runs(filters=RunsFilter(statuses=IN_PROGRESS_STATUSES))
     for run in orphans:
         instance.report_run_failed(run, message="The container that executed this run was stopped or replaced.")
     return [run.run_id for run in orphans]

@@ -170,13 +170,12 @@ def diagnose_spark_slots(settings: Settings) -> str:
     """
     from dagster import DagsterRunStatus, RunsFilter
 
+    from logitrack_assets.run_workers import IN_PROGRESS_STATUSES
     from logitrack_assets.spark import free_spark_slots
 
     with _dagster_instance(settings) as instance:
         queued = instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
-        in_progress = instance.get_runs_count(
-            RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
-        )
+        in_progress = instance.get_runs_count(RunsFilter(statuses=IN_PROGRESS_STATUSES))
     free = free_spark_slots(settings.home, settings.spark_runs)
     if free == 0 and in_progress == 0:
         raise LogitrackError(
