@@ -137,6 +137,13 @@ def test_good_months_have_their_check_results(runs: RangeRuns, ingested: Execute
         assert [name for name, checked in results if checked == month] == [MONTH_COMPLETE.name]
 
 
+def test_no_step_logs_a_missing_output(runs: RangeRuns, ingested: ExecuteInProcessResult) -> None:
+    checked = runs.run("run_checks", GOOD[0], GOOD[0])
+    for run_id in (ingested.run_id, checked.run_id):
+        logged = [entry.user_message for entry in runs.instance.all_logs(run_id)]
+        assert not [text for text in logged if "did not yield or return" in text]
+
+
 @pytest.mark.parametrize("asset", MONTHLY)
 def test_each_good_month_is_recorded_once_and_bad_months_are_failed(
     runs: RangeRuns, ingested: ExecuteInProcessResult, asset: str
