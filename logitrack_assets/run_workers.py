@@ -1,8 +1,11 @@
-"""Worker processes of Dagster runs: whether they exist, and the runs whose worker is gone.
+"""Worker processes of Dagster runs, and unfinished runs that are orphaned or stalled.
 
-Dagster's default launcher cannot check its workers, so a run whose worker was killed together with its code server
-stays STARTED until `dagster/max_runtime`. The launcher here can: `dagster.yaml` names it, the daemon's run monitoring
-calls it, and `logitrack up` and `logitrack doctor` use the same functions.
+An orphaned run has no worker any more. Dagster's default launcher cannot check its workers, so a run whose worker was
+killed together with its code server stays STARTED until `dagster/max_runtime`. The launcher here can: `dagster.yaml`
+names it, the daemon's run monitoring calls it, and `up`, `doctor` and the health of the platform use the same
+functions. A stalled run has made no progress for hours; only a person can tell why.
+
+`python -m logitrack_assets.run_workers` ends the runs of a container that was replaced, before the new one takes runs.
 """
 
 from __future__ import annotations
@@ -10,10 +13,20 @@ from __future__ import annotations
 import json
 import socket
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import psutil
-from dagster import DagsterError, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import (
+    DagsterError,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunRecord,
+    RunsFilter,
+)
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -35,6 +48,14 @@ IN_PROGRESS_STATUSES = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, Dag
 
 ACTIVE_STATUSES = [DagsterRunStatus.NOT_STARTED, *IN_PROGRESS_STATUSES]
 """Statuses of runs that have or had a worker: every unfinished one but QUEUED."""
+
+MAX_SILENCE = timedelta(hours=2)
+"""Time without a new event after which a started run is stalled: longer than any step is without a log line."""
+
+MAX_WAIT = timedelta(hours=6)
+"""Time after which a run that has not started is stalled."""
+
+_WAITING_STATUSES = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
 
 MAX_CLOCK_STEP_SECONDS = 5
 """A process that started later than this after the event with its number is another one: the number was reused."""
@@ -125,13 +146,13 @@ def active_runs(instance: DagsterInstance) -> list[DagsterRun]:
     return list(instance.get_runs(RunsFilter(statuses=ACTIVE_STATUSES)))
 
 
-def stuck_runs(instance: DagsterInstance) -> list[DagsterRun]:
+def orphaned_runs(instance: DagsterInstance) -> list[DagsterRun]:
     """Return the unfinished runs whose worker is gone, newest first."""
     return [run for run in active_runs(instance) if worker_state(instance, run) is WorkerState.gone]
 
 
-def end_stuck_runs(instance: DagsterInstance, reason: str) -> list[DagsterRun]:
-    """Record the end of every stuck run and return them.
+def end_orphaned_runs(instance: DagsterInstance, reason: str) -> list[DagsterRun]:
+    """Record the end of every orphaned run and return them.
 
     A run that was being canceled becomes CANCELED, every other one FAILURE. Runs that a daemon had launched are marked
     with `STOPPED_TAG`, so that the next stack can resume them.
@@ -140,14 +161,67 @@ def end_stuck_runs(instance: DagsterInstance, reason: str) -> list[DagsterRun]:
         instance: Where the runs are recorded.
         reason: What ended the worker, for the run's events.
     """
-    stuck = stuck_runs(instance)
-    for run in stuck:
+    orphaned = orphaned_runs(instance)
+    for run in orphaned:
         mark_stopped(instance, run)
-        if run.status is DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(run, message=reason)
-        else:
-            instance.report_run_failed(run, message=reason)
-    return stuck
+        _report_end(instance, run, reason)
+    return orphaned
+
+
+def end_runs_of_replaced_container(instance: DagsterInstance) -> list[DagsterRun]:
+    """Record the end of every run in progress and return them.
+
+    Only correct before the code server of the container that executes all runs has started: no worker can exist. Their
+    process numbers say nothing here, because a new container has other processes and another host name.
+    """
+    runs = list(instance.get_runs(RunsFilter(statuses=IN_PROGRESS_STATUSES)))
+    for run in runs:
+        _report_end(instance, run, "The container that executed this run was stopped or replaced.")
+    return runs
+
+
+def _report_end(instance: DagsterInstance, run: DagsterRun, reason: str) -> None:
+    if run.status is DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, message=reason)
+    else:
+        instance.report_run_failed(run, message=reason)
+
+
+@dataclass(frozen=True)
+class StalledRun:
+    """A run without progress.
+
+    Attributes:
+        run: The run.
+        text: Since when it has not started, or has reported nothing.
+    """
+
+    run: DagsterRun
+    text: str
+
+
+def stalled_runs(instance: DagsterInstance, now: datetime) -> list[StalledRun]:
+    """Return the unfinished runs that have reported nothing for 2 hours or have not started for 6, newest first.
+
+    Args:
+        instance: Where the runs are recorded.
+        now: The present time, with a time zone.
+    """
+    records = instance.get_run_records(RunsFilter(statuses=[*ACTIVE_STATUSES, DagsterRunStatus.QUEUED]))
+    return [stalled for record in records if (stalled := _as_stalled(instance, record, now)) is not None]
+
+
+def _as_stalled(instance: DagsterInstance, record: RunRecord, now: datetime) -> StalledRun | None:
+    run = record.dagster_run
+    if run.status in _WAITING_STATUSES:
+        since, limit, state = record.create_timestamp, MAX_WAIT, "has not started"
+    else:
+        newest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        stamp = newest[0].event_log_entry.timestamp if newest else record.create_timestamp.timestamp()
+        since, limit, state = datetime.fromtimestamp(stamp, UTC), MAX_SILENCE, "has reported nothing"
+    if now - since < limit:
+        return None
+    return StalledRun(run, f"a run of {run.job_name} {state} since {since:%Y-%m-%d %H:%M} UTC")
 
 
 def cancel_active_runs(instance: DagsterInstance, timeout_seconds: float) -> None:
@@ -177,7 +251,7 @@ def cancel_active_runs(instance: DagsterInstance, timeout_seconds: float) -> Non
 def _terminate(instance: DagsterInstance, run: DagsterRun) -> None:
     try:
         instance.run_launcher.terminate(run.run_id)
-    except (DagsterError, OSError) as error:  # its code server is gone; `end_stuck_runs` records the end
+    except (DagsterError, OSError) as error:  # its code server is gone; `end_orphaned_runs` records the end
         instance.report_engine_event(f"The code server did not take the termination ({error}).", run)
 
 
@@ -231,3 +305,14 @@ def _remote_worker_state(server: dict[str, object], run: DagsterRun) -> WorkerSt
         return WorkerState.running
     # The server does not execute the run, or already cancels it.
     return WorkerState.unknown if run.status is DagsterRunStatus.CANCELING else WorkerState.gone
+
+
+def _main() -> None:
+    """End the runs of the container before this one."""
+    with DagsterInstance.get() as instance:
+        for run in end_runs_of_replaced_container(instance):
+            print(f"Ended run {run.run_id} of {run.job_name}: its container was stopped or replaced.", flush=True)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,18 +1,10 @@
-"""Spark sessions for assets: configuration, and the limit of concurrent runs.
-
-Concurrency is limited by file locks, not by a Dagster pool. A pool without a configured limit admits every run, its
-`default_limit` admitted two runs on the first use of a new database, and the slot of a killed run stays taken until a
-daemon frees it, while `logitrack materialize` runs without a daemon. The kernel releases a file lock when its process
-ends, however it ends, and the limit protects the memory of one machine, which is what a lock file counts.
-"""
+"""Spark sessions for assets."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -21,13 +13,10 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 from pyspark.sql import SparkSession
 
-from logitrack_assets.files import FileLock, try_lock
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
+from logitrack_assets.spark_slots import acquire_spark_slot
 
 LOG4J_CONFIG = Path(__file__).parent / "log4j2.properties"
-POLL_SECONDS = 1.0
-
-_slot: FileLock | None = None  # the lock of this process, held until it exits
 
 
 def spark_config(*, master: str, driver_memory: str, java_options: str = JAVA_OPTIONS) -> dict[str, str]:
@@ -56,43 +45,6 @@ def spark_config(*, master: str, driver_memory: str, java_options: str = JAVA_OP
     if master.startswith("local"):  # the start fails where the host's name does not resolve
         config["spark.driver.host"] = "127.0.0.1"
     return config
-
-
-def acquire_spark_slot(folder: Path, max_concurrent_runs: int, report: Callable[[str], None]) -> None:
-    """Block until fewer than `max_concurrent_runs` other processes use Spark; then hold a slot until this one exits.
-
-    Args:
-        folder: Where the lock files are; processes that share it share the limit.
-        max_concurrent_runs: Number of slots.
-        report: Receives one line when the slot is not free at once.
-    """
-    global _slot
-    if _slot is not None:
-        return
-    paths = _slot_paths(folder, max_concurrent_runs)
-    _slot = _lock_first_free(paths)
-    if _slot is None:
-        report(f"Waiting: LOGITRACK_SPARK_RUNS allows {max_concurrent_runs} run(s) with Spark on this machine.")
-    while _slot is None:
-        time.sleep(POLL_SECONDS)
-        _slot = _lock_first_free(paths)
-
-
-def free_spark_slots(folder: Path, max_concurrent_runs: int) -> int:
-    """Return the number of slots that no process holds."""
-    locks = [try_lock(path) for path in _slot_paths(folder, max_concurrent_runs)]
-    held = [lock for lock in locks if lock is not None]
-    for lock in held:
-        lock.release()
-    return len(held)
-
-
-def _slot_paths(folder: Path, max_concurrent_runs: int) -> list[Path]:
-    return [folder / f"spark.{number}.lock" for number in range(max_concurrent_runs)]
-
-
-def _lock_first_free(paths: list[Path]) -> FileLock | None:
-    return next((lock for path in paths if (lock := try_lock(path)) is not None), None)
 
 
 class SparkResource(LazyPySparkResource):

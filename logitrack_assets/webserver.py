@@ -1,8 +1,10 @@
-"""Dagster's web UI behind a guard against requests that other web pages send.
+"""Dagster's web UI with the health of the platform, behind a guard against requests that other web pages send.
 
 Dagster's webserver has no login. It takes GraphQL mutations by GET, from every origin and under every host name, so a
 page on the internet could delete runs and assets of a webserver on loopback, or read from it through DNS rebinding
 (https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html).
+
+`GET /health` answers with JSON (`platform_health`), except for a browser that opens the UI's own page of that address.
 
     python -m logitrack_assets.webserver --workspace workspace.yaml [--host …] [--port …] [--read-only]
 """
@@ -26,13 +28,16 @@ from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from logitrack_assets.platform_health import platform_health
 from logitrack_assets.settings import Settings, get_settings
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-GRAPHQL_PATH = "/graphql"
+GRAPHQL_PATH, HEALTH_PATH = "/graphql", "/health"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 SAME_SITE = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site for requests of the UI's own pages and for an address that a user typed."""
@@ -78,15 +83,28 @@ class RequestGuard:
 
 
 class GuardedWebserver(DagsterWebserver[WorkspaceProcessContext, BaseWorkspaceRequestContext]):
-    """Dagster's webserver with `RequestGuard` as its outermost middleware."""
+    """Dagster's webserver with `RequestGuard` as its outermost middleware and the health of the platform."""
 
-    def __init__(self, context: WorkspaceProcessContext, allowed_hosts: Collection[str]) -> None:
-        self._allowed_hosts = allowed_hosts
+    def __init__(self, context: WorkspaceProcessContext, settings: Settings) -> None:
+        self._instance, self._settings = context.instance, settings
         super().__init__(context, live_data_poll_rate=LIVE_DATA_POLL_MS)
 
     def build_middleware(self) -> list[Middleware]:
         """Return the guard, then Dagster's own middleware."""
-        return [Middleware(RequestGuard, allowed_hosts=self._allowed_hosts), *super().build_middleware()]
+        return [Middleware(RequestGuard, allowed_hosts=allowed_hosts(self._settings)), *super().build_middleware()]
+
+    def build_routes(self) -> list[BaseRoute]:
+        """Return the health of the platform, then Dagster's own routes."""
+        routes: list[BaseRoute] = super().build_routes()  # type: ignore[no-untyped-call]
+        return [Route(HEALTH_PATH, self.health_endpoint), *routes]
+
+    def health_endpoint(self, request: Request) -> Response:
+        """Return the health of the platform: 200 for `ok` and `degraded`, 503 for `failed`."""
+        if _is_page(request.headers):  # Dagster's own page of its daemons
+            page: Response = self.index_html_endpoint(request)
+            return page
+        health = platform_health(self._instance, self._settings)
+        return JSONResponse(health, status_code=503 if health["status"] == "failed" else 200)
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
@@ -110,12 +128,17 @@ def find_refusal(scope: Scope, hosts: Collection[str]) -> Refusal | None:
         return Refusal(403, "Requests of other web pages are refused.")
     if path != GRAPHQL_PATH or scope["type"] == "websocket":
         return None
-    if method in SAFE_METHODS and "text/html" not in headers.get("accept", ""):
+    if method in SAFE_METHODS and not _is_page(headers):
         return Refusal(405, "GraphQL is answered by POST only.")
     # A POST of another type is a form, which a page may send anywhere; Dagster would read its query from the address.
     if method not in SAFE_METHODS and not headers.get("content-type", "").startswith("application/json"):
         return Refusal(415, "GraphQL requests have the content type application/json.")
     return None
+
+
+def _is_page(headers: Headers) -> bool:
+    """Return whether a browser opens a page."""
+    return "text/html" in headers.get("accept", "")
 
 
 def _only_value(values: Sequence[str]) -> str | None:
@@ -181,7 +204,7 @@ def serve_web_ui() -> None:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_SECONDS, POOL_MAX_OVERFLOW)
         target = WorkspaceFileTarget([options.workspace])
         with WorkspaceProcessContext(instance, target, version=__version__, read_only=options.read_only) as context:
-            app: Any = GuardedWebserver(context, allowed_hosts(settings)).create_asgi_app()
+            app: Any = GuardedWebserver(context, settings).create_asgi_app()
             uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
 
 

@@ -1,4 +1,4 @@
-"""Runs whose worker is gone are found and ended; runs whose worker lives are left alone."""
+"""Orphaned runs are found and ended, stalled ones are found; runs whose worker works are left alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from dagster._serdes import serialize_value
 from logitrack_assets import run_workers
 from logitrack_assets.instance import job_origin
 from logitrack_assets.run_workers import (
+    MAX_SILENCE,
+    MAX_WAIT,
     STOPPED_TAG,
     WORKER_HOST_TAG,
     WORKER_PROCESS_TAG,
@@ -122,7 +125,9 @@ def test_starting_run_is_gone_only_with_its_code_server(instance: DagsterInstanc
     assert run_workers.worker_state(instance, run) is WorkerState.gone
 
 
-def test_stuck_runs_are_ended_and_others_are_not(instance: DagsterInstance, ended_process: int, tmp_path: Path) -> None:
+def test_orphaned_runs_are_ended_and_others_are_not(
+    instance: DagsterInstance, ended_process: int, tmp_path: Path
+) -> None:
     server = tmp_path / "ended.sock"
     running = _run(instance, worker=os.getpid())
     queued = _run(instance, status="QUEUED")
@@ -130,12 +135,12 @@ def test_stuck_runs_are_ended_and_others_are_not(instance: DagsterInstance, ende
     canceling = _run(instance, worker=ended_process, status="CANCELING", code_server=server)
     typed = _run(instance, worker=ended_process)
     created = _run(instance, worker=ended_process, status="NOT_STARTED")
-    stuck = {run.run_id for run in run_workers.stuck_runs(instance)}
-    assert stuck == {started.run_id, canceling.run_id, typed.run_id, created.run_id}
+    orphaned = {run.run_id for run in run_workers.orphaned_runs(instance)}
+    assert orphaned == {started.run_id, canceling.run_id, typed.run_id, created.run_id}
 
-    ended = run_workers.end_stuck_runs(instance, "logitrack ended.")
+    ended = run_workers.end_orphaned_runs(instance, "logitrack ended.")
 
-    assert {run.run_id for run in ended} == stuck
+    assert {run.run_id for run in ended} == orphaned
     assert {_status(instance, run) for run in (started, typed, created)} == {DagsterRunStatus.FAILURE}
     assert _status(instance, canceling) is DagsterRunStatus.CANCELED
     assert _status(instance, running) is DagsterRunStatus.STARTED
@@ -145,9 +150,34 @@ def test_stuck_runs_are_ended_and_others_are_not(instance: DagsterInstance, ende
     assert [run.run_id for run in run_workers.stopped_runs(instance)] == [started.run_id]
 
 
+def test_runs_of_a_replaced_container_are_ended_whatever_their_process_numbers_say(instance: DagsterInstance) -> None:
+    queued = _run(instance, status="QUEUED")
+    started = _run(instance, worker=os.getpid(), host="the container before")
+    canceling = _run(instance, worker=os.getpid(), status="CANCELING")
+    ended = run_workers.end_runs_of_replaced_container(instance)
+    assert {run.run_id for run in ended} == {started.run_id, canceling.run_id}
+    assert _status(instance, started) is DagsterRunStatus.FAILURE
+    assert _status(instance, canceling) is DagsterRunStatus.CANCELED
+    assert _status(instance, queued) is DagsterRunStatus.QUEUED
+
+
+def test_run_without_events_and_run_that_does_not_start_are_stalled(instance: DagsterInstance) -> None:
+    started = _run(instance, worker=os.getpid())
+    waiting = _run(instance, status="NOT_STARTED")
+    _run(instance, status="SUCCESS")
+    now = datetime.now(UTC)
+    assert run_workers.stalled_runs(instance, now) == []
+    (silent,) = run_workers.stalled_runs(instance, now + MAX_SILENCE)
+    assert silent.run.run_id == started.run_id
+    assert silent.text.startswith("a run of empty has reported nothing since")
+    found = {stalled.run.run_id: stalled.text for stalled in run_workers.stalled_runs(instance, now + MAX_WAIT)}
+    assert set(found) == {started.run_id, waiting.run_id}
+    assert found[waiting.run_id].startswith("a run of empty has not started since")
+
+
 def test_resumed_run_is_resumed_once(instance: DagsterInstance, ended_process: int, tmp_path: Path) -> None:
     run = _run(instance, worker=ended_process, code_server=tmp_path / "ended.sock")
-    run_workers.end_stuck_runs(instance, "logitrack ended.")
+    run_workers.end_orphaned_runs(instance, "logitrack ended.")
     instance.add_run_tags(run.run_id, {STOPPED_TAG: "resumed"})
     assert run_workers.stopped_runs(instance) == []
 

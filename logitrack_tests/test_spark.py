@@ -15,7 +15,7 @@ from logitrack_assets.spark import SparkResource
 ACQUIRE = """
 import sys
 from pathlib import Path
-from logitrack_assets.spark import acquire_spark_slot
+from logitrack_assets.spark_slots import acquire_spark_slot
 acquire_spark_slot(Path(sys.argv[1]), int(sys.argv[2]), lambda line: print("waiting", flush=True))
 print("acquired", flush=True)
 sys.stdin.readline()

@@ -34,7 +34,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterInstan
 def client(instance: DagsterInstance) -> Iterator[TestClient]:
     settings = Settings(dagster_allowed_hosts="dagster.example.org")
     with WorkspaceProcessContext(instance, EmptyWorkspaceTarget(), version="1") as context:
-        app = GuardedWebserver(context, allowed_hosts(settings)).create_asgi_app()
+        app = GuardedWebserver(context, settings).create_asgi_app()
         with TestClient(app, base_url=URL) as client:
             yield client
 

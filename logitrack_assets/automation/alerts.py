@@ -25,12 +25,13 @@ from dagster import (
 from logitrack_assets.automation.conditions import (
     ConditionAlert,
     champion_alerts,
-    refused_candidate_alerts,
     source_alerts,
-    stuck_run_alerts,
+    stalled_run_alerts,
 )
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.eta.registry import ModelRegistry, Rejection
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
+from logitrack_assets.materializations import VERSION, RecordedMaterializations
 from logitrack_assets.resources import AlertError, AlertWebhook, WarehouseResource
 from logitrack_assets.trips.resources import TlcSource
 
@@ -67,6 +68,13 @@ def _digest(problem: str) -> str:
     return hashlib.sha256(problem.encode()).hexdigest()[:16]
 
 
+def refused_candidate(instance: DagsterInstance, run_id: str, models: ModelRegistry) -> Rejection | None:
+    """Return why the gates refused the candidate that a run trained; None when it trained none or none was refused."""
+    trained = RecordedMaterializations(instance, run_id).own_texts("eta_model", VERSION)
+    rejections = [models.rejection(version) for version in trained.values()]
+    return next((rejection for rejection in rejections if rejection is not None), None)
+
+
 def _failed_step(context: RunFailureSensorContext) -> tuple[str | None, str]:
     """Return the first failed step and its error, or None and the error of the run."""
     failures = context.get_step_failure_events()
@@ -84,13 +92,24 @@ def _failed_step(context: RunFailureSensorContext) -> tuple[str | None, str]:
     name="alert_on_failure",
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=15,
-    description="Reports failed runs to the log and to LOGITRACK_ALERT_WEBHOOK, once in 24 hours for the same problem.",
+    description="Reports failed runs and refused candidates to the log and to LOGITRACK_ALERT_WEBHOOK, once in 24 "
+    "hours for the same problem.",
 )
-def alert_on_failure(context: RunFailureSensorContext, alerts: AlertWebhook) -> SkipReason | None:
-    """Report a failed run unless its problem was reported in the last 24 hours."""
+def alert_on_failure(
+    context: RunFailureSensorContext, alerts: AlertWebhook, registry: ModelRegistryResource
+) -> SkipReason | None:
+    """Report a failed run unless its problem was reported in the last 24 hours.
+
+    A refused candidate fails the run that trained it. The alert then has the reason of the gates.
+    """
     job, (step, error) = context.dagster_run.job_name, _failed_step(context)
-    text = f"{job} failed at {step or 'its start'}: {error.strip()}"
-    problem = problem_key(job, step, error)
+    rejection = refused_candidate(context.instance, context.dagster_run.run_id, registry.open())
+    if rejection is not None:
+        text = f"the candidate {rejection.version} was refused: {rejection.reason}"
+        problem = f"candidate refused / {rejection.version}"
+    else:
+        text = f"{job} failed at {step or 'its start'}: {error.strip()}"
+        problem = problem_key(job, step, error)
     if not report(context.instance, alerts, context.log, problem, text, context.dagster_run.run_id):
         return SkipReason("The same problem was reported in the last 24 hours.")
     return None
@@ -100,8 +119,8 @@ def alert_on_failure(context: RunFailureSensorContext, alerts: AlertWebhook) -> 
     name="alert_on_conditions",
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=60,
-    description="Reports drift, a refused candidate, a live error above the test error, a source that has not answered "
-    "for a day, and stuck runs; once in 24 hours for the same problem.",
+    description="Reports drift, a live error above the test error, a source that has not answered for a day, and "
+    "stalled runs; once in 24 hours for the same problem.",
 )
 def alert_on_conditions(
     context: SensorEvaluationContext,
@@ -112,12 +131,13 @@ def alert_on_conditions(
     policy: MonitoringPolicy,
 ) -> SkipReason:
     """Report every condition that was not reported in the last 24 hours."""
-    instance, models, now = context.instance, registry.open(), datetime.now(UTC)
+    instance, now = context.instance, datetime.now(UTC)
     conditions: dict[str, Callable[[], list[ConditionAlert]]] = {
         "source": lambda: source_alerts(instance, source.base_url, now),
-        "runs": lambda: stuck_run_alerts(instance, now),
-        "candidate": lambda: refused_candidate_alerts(instance, models, now),
-        "champion": lambda: champion_alerts(instance, models, warehouse.open(), worse_by=policy.live_error_worse_by),
+        "runs": lambda: stalled_run_alerts(instance, now),
+        "champion": lambda: champion_alerts(
+            instance, registry.open(), warehouse.open(), worse_by=policy.live_error_worse_by
+        ),
     }
     present: list[ConditionAlert] = []
     for name, find in conditions.items():

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
+from dagster import AssetKey, DagsterInstance
 
 from logitrack_assets.automation.retraining import RetrainTrigger, drift_trigger, live_error_trigger
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.materializations import VERSION
+from logitrack_assets.run_workers import stalled_runs
 from logitrack_assets.warehouse import Warehouse
 
 UNREACHABLE_AFTER = timedelta(days=1)
-REFUSAL_KNOWN_FOR = timedelta(days=1)
-"""Time after its training during which a refused candidate is reported."""
-MAX_SILENCE = timedelta(hours=2)
-"""Time without a new event after which a started run counts as stuck: longer than any step is without a log line."""
-MAX_QUEUED = timedelta(hours=6)
-"""Time after which a run that has not started counts as stuck."""
-_WAITING = (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
-_WORKING = (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
 _UNREACHABLE_KEY = "logitrack/source_unreachable_since"
 MAX_TRAININGS = 5
 """Newest trainings among which the run of a version is looked for."""
@@ -65,35 +58,12 @@ def source_alerts(instance: DagsterInstance, base: str, now: datetime) -> list[C
     return [ConditionAlert(f"source unreachable / {base}", text, None)]
 
 
-def stuck_run_alerts(instance: DagsterInstance, now: datetime) -> list[ConditionAlert]:
-    """Return an alert for each run that waits or works without progress for too long."""
-    records = instance.get_run_records(RunsFilter(statuses=[*_WAITING, *_WORKING]))
-    return [alert for record in records if (alert := _stuck_run_alert(instance, record, now)) is not None]
-
-
-def _stuck_run_alert(instance: DagsterInstance, record: RunRecord, now: datetime) -> ConditionAlert | None:
-    run = record.dagster_run
-    if run.status in _WAITING:
-        since, limit, state = record.create_timestamp, MAX_QUEUED, "has not started"
-    else:
-        newest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
-        stamp = newest[0].event_log_entry.timestamp if newest else record.create_timestamp.timestamp()
-        since, limit, state = datetime.fromtimestamp(stamp, UTC), MAX_SILENCE, "has reported nothing"
-    if now - since < limit:
-        return None
-    text = f"a run of {run.job_name} {state} since {since:%Y-%m-%d %H:%M} UTC"
-    return ConditionAlert(f"stuck run / {run.run_id}", text, run.run_id)
-
-
-def refused_candidate_alerts(instance: DagsterInstance, models: ModelRegistry, now: datetime) -> list[ConditionAlert]:
-    """Return an alert when the newest version was refused in the last day."""
-    newest = next(iter(models.listed()), None)
-    if newest is None or newest.manifest is None or newest.status != "rejected":
-        return []
-    if now - newest.manifest.created_at > REFUSAL_KNOWN_FOR:
-        return []
-    text = f"the candidate {newest.version} was refused: {newest.reason}"
-    return [ConditionAlert(f"candidate refused / {newest.version}", text, _training_run(instance, newest.version))]
+def stalled_run_alerts(instance: DagsterInstance, now: datetime) -> list[ConditionAlert]:
+    """Return an alert for each stalled run."""
+    return [
+        ConditionAlert(f"stalled run / {stalled.run.run_id}", stalled.text, stalled.run.run_id)
+        for stalled in stalled_runs(instance, now)
+    ]
 
 
 def champion_alerts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -123,66 +123,27 @@ def diagnose_database(settings: Settings) -> str:
 
 
 def diagnose_daemon(settings: Settings) -> str:
-    """Return that Dagster's daemons are alive, or were never started.
-
-    Raises:
-        LogitrackError: A daemon has no recent heartbeat.
-    """
-    from dagster._daemon.controller import get_daemon_statuses
+    """Return the state of Dagster's daemons; see `check_daemon`."""
+    from logitrack_assets.platform_health import check_daemon
 
     with _dagster_instance(settings) as instance:
-        statuses = get_daemon_statuses(instance, instance.get_required_daemon_types())
-    if not any(status.last_heartbeat for status in statuses.values()):
-        return "never started here"
-    missing = sorted(kind.lower() for kind, status in statuses.items() if not status.healthy)
-    if missing:
-        raise LogitrackError(
-            f"No heartbeat of {', '.join(missing)}.",
-            hint="Start `logitrack up`, or the daemon service of compose.yaml.",
-        )
-    return "all heartbeats are recent"
+        return check_daemon(instance)
 
 
 def diagnose_runs(settings: Settings) -> str:
-    """Return how many runs are in progress.
-
-    Raises:
-        LogitrackError: The worker process of a run is gone.
-    """
-    from logitrack_assets.run_workers import active_runs, stuck_runs
+    """Return how many runs are in progress; see `check_runs`."""
+    from logitrack_assets.platform_health import check_runs
 
     with _dagster_instance(settings) as instance:
-        stuck, active = stuck_runs(instance), len(active_runs(instance))
-    if stuck:
-        named = ", ".join(f"{run.run_id[:8]} of {run.job_name}" for run in stuck)
-        raise LogitrackError(
-            f"The process of {named} is gone; later runs wait for it.",
-            hint="A running daemon ends such a run within a minute; the next `logitrack up` does so at its start.",
-        )
-    return f"{active} in progress, none stuck"
+        return check_runs(instance, datetime.now(UTC))
 
 
 def diagnose_spark_slots(settings: Settings) -> str:
-    """Return how many runs may start Spark now, and how many runs there are.
-
-    Raises:
-        LogitrackError: Every slot is taken, and no run is in progress that could have taken it.
-    """
-    from dagster import DagsterRunStatus, RunsFilter
-
-    from logitrack_assets.run_workers import IN_PROGRESS_STATUSES
-    from logitrack_assets.spark import free_spark_slots
+    """Return how many runs may start Spark now; see `check_spark_slots`."""
+    from logitrack_assets.platform_health import check_spark_slots
 
     with _dagster_instance(settings) as instance:
-        queued = instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
-        in_progress = instance.get_runs_count(RunsFilter(statuses=IN_PROGRESS_STATUSES))
-    free = free_spark_slots(settings.home, settings.spark_runs)
-    if free == 0 and in_progress == 0:
-        raise LogitrackError(
-            f"{settings.spark_runs} of {settings.spark_runs} are taken, but no run is in progress.",
-            hint="End the process that an earlier run left: it holds a file spark.*.lock in the home folder.",
-        )
-    return f"{free} of {settings.spark_runs} free, {in_progress} runs in progress, {queued} queued"
+        return check_spark_slots(instance, settings)
 
 
 def diagnose_lake(settings: Settings, now: datetime | None = None) -> str:

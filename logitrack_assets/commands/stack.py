@@ -29,7 +29,7 @@ from logitrack_assets.run_workers import (
     STOPPED_TAG,
     accepts_connections,
     cancel_active_runs,
-    end_stuck_runs,
+    end_orphaned_runs,
     stopped_runs,
 )
 from logitrack_assets.settings import JAVA_OPTIONS, Settings
@@ -113,10 +113,10 @@ class LocalStack:
             environment = {"LOGITRACK_SPARK_JAVA_OPTIONS": FAST_START_OPTIONS} | environment
         self._processes.run("materialize", command, environment, "The first months did not become a champion")
 
-    def end_stuck_runs(self) -> None:
+    def end_orphaned_runs(self) -> None:
         """Record the end of runs whose worker is gone, because an earlier stack or the machine was killed."""
         with DagsterInstance.get() as instance:
-            ended = end_stuck_runs(instance, _GONE)
+            ended = end_orphaned_runs(instance, _GONE)
         for run in ended:
             self._console.print(f"Ended run {run.run_id[:8]} of {run.job_name}: its process is gone.", highlight=False)
 
@@ -150,7 +150,7 @@ class LocalStack:
             self._processes.stop()
             self._socket_folder.cleanup()
         with DagsterInstance.get() as instance:
-            end_stuck_runs(instance, _STOPPED)
+            end_orphaned_runs(instance, _STOPPED)
 
     def _code_server(self) -> list[str]:
         """Return the command of the code server; its runs outlive a reload of the code from the UI."""
@@ -239,7 +239,7 @@ def local_stack(settings: Settings, console: Console, command: str) -> Iterator[
         load_or_create_instance_id(settings.home)
         migrated_database_url(settings)
         stack = LocalStack(settings, console, processes)
-        stack.end_stuck_runs()
+        stack.end_orphaned_runs()
         try:
             yield stack
         finally:

@@ -7,10 +7,22 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, Failure, SkipReason, build_run_status_sensor_context, job, op
+from dagster import (
+    AssetMaterialization,
+    DagsterInstance,
+    Failure,
+    JobDefinition,
+    OpExecutionContext,
+    SkipReason,
+    build_run_status_sensor_context,
+    job,
+    op,
+)
 
 from logitrack_assets.automation.alerts import (
     REPEAT_AFTER,
@@ -19,8 +31,11 @@ from logitrack_assets.automation.alerts import (
     record_alert,
     should_notify,
 )
+from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.materializations import VERSION
 from logitrack_assets.resources import AlertWebhook
 from logitrack_assets.settings import get_settings
+from logitrack_tests.eta.examples import publish_version
 
 NOW = datetime(2020, 6, 15, tzinfo=UTC)
 
@@ -85,14 +100,19 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     get_settings.cache_clear()
 
 
-def _fail_and_alert(instance: DagsterInstance) -> SkipReason | None:
-    result = broken_job.execute_in_process(instance=instance, raise_on_error=False)
+def _fail_and_alert(
+    instance: DagsterInstance, failing: JobDefinition = broken_job, models: ModelRegistry | None = None
+) -> SkipReason | None:
+    result = failing.execute_in_process(instance=instance, raise_on_error=False)
     context = build_run_status_sensor_context(
         sensor_name="alert_on_failure",
         dagster_instance=instance,
         dagster_run=result.dagster_run,
         dagster_event=result.get_run_failure_event(),
-        resources={"alerts": AlertWebhook(dagster_url="http://dagster.example/")},
+        resources={
+            "alerts": AlertWebhook(dagster_url="http://dagster.example/"),
+            "registry": SimpleNamespace(open=lambda: models),
+        },
     ).for_run_failure()
     skipped = alert_on_failure(context)
     assert skipped is None or isinstance(skipped, SkipReason)
@@ -107,6 +127,27 @@ def test_two_failed_runs_with_one_problem_post_one_alert(webhook: Webhook) -> No
     assert len(webhook.received) == 1
     assert "broken_job failed at breaks: the month is broken" in webhook.received[0]["text"]
     assert webhook.received[0]["text"].endswith(f" http://dagster.example/runs/{first_run}")
+
+
+def test_refused_candidate_posts_one_alert_with_the_reason_of_the_gates(webhook: Webhook, tmp_path: Path) -> None:
+    models = ModelRegistry(tmp_path)
+    version = publish_version(models)
+
+    @op
+    def trains_in_vain() -> None:
+        OpExecutionContext.get().log_event(AssetMaterialization("eta_model", metadata={VERSION: version}))
+        models.record_rejection(version, "beats_baseline: it does not")
+        raise Failure(description="1 blocking asset check failed")
+
+    @job
+    def refused_training() -> None:
+        trains_in_vain()
+
+    with DagsterInstance.local_temp() as instance:
+        assert _fail_and_alert(instance, refused_training, models) is None
+        assert isinstance(_fail_and_alert(instance, refused_training, models), SkipReason)
+    (alert,) = webhook.received
+    assert f"logitrack: the candidate {version} was refused: beats_baseline: it does not http" in alert["text"]
 
 
 def test_alert_that_the_webhook_refused_is_posted_again(

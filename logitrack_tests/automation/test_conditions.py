@@ -1,4 +1,4 @@
-"""Drift, a refused candidate, a higher live error, a silent source and stuck runs are each reported once."""
+"""Drift, a higher live error, a silent source and stalled runs are each reported once."""
 
 from __future__ import annotations
 
@@ -8,32 +8,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from dagster import (
-    AssetMaterialization,
-    DagsterEvent,
-    DagsterEventType,
-    DagsterInstance,
-    DagsterRunStatus,
-    build_sensor_context,
-)
-from dagster._core.events import StepMaterializationData
+from dagster import DagsterInstance, DagsterRunStatus, build_sensor_context
 from dagster._core.test_utils import create_run_for_test
 
 from logitrack_assets.automation.alerts import alert_on_conditions
 from logitrack_assets.automation.conditions import (
-    MAX_QUEUED,
-    MAX_SILENCE,
-    REFUSAL_KNOWN_FOR,
     UNREACHABLE_AFTER,
     champion_alerts,
     record_source_state,
-    refused_candidate_alerts,
     source_alerts,
-    stuck_run_alerts,
+    stalled_run_alerts,
 )
 from logitrack_assets.eta.registry import ModelRegistry
-from logitrack_assets.materializations import VERSION
 from logitrack_assets.resources import AlertError, AlertWebhook
+from logitrack_assets.run_workers import MAX_WAIT
 from logitrack_assets.warehouse import Warehouse
 from logitrack_tests.eta.examples import publish_version
 
@@ -57,36 +45,13 @@ def test_source_is_reported_after_a_day_without_an_answer(instance: DagsterInsta
     assert source_alerts(instance, "https://tlc", NOW + 2 * UNREACHABLE_AFTER) == []
 
 
-def test_run_without_events_and_run_that_does_not_start_are_stuck(instance: DagsterInstance) -> None:
-    started = create_run_for_test(instance, job_name="retrain_eta", status=DagsterRunStatus.STARTED).run_id
+def test_stalled_run_is_reported(instance: DagsterInstance) -> None:
     queued = create_run_for_test(instance, job_name="ingest_month", status=DagsterRunStatus.NOT_STARTED).run_id
-    create_run_for_test(instance, job_name="clean_up", status=DagsterRunStatus.SUCCESS)
     now = datetime.now(UTC)
-    assert stuck_run_alerts(instance, now) == []
-    assert [alert.run_id for alert in stuck_run_alerts(instance, now + MAX_SILENCE)] == [started]
-    found = {alert.run_id: alert.text for alert in stuck_run_alerts(instance, now + MAX_QUEUED)}
-    assert set(found) == {started, queued}
-    assert "ingest_month has not started" in found[queued]
-
-
-def test_refused_candidate_is_reported_with_its_run_for_a_day(instance: DagsterInstance, tmp_path: Path) -> None:
-    models = ModelRegistry(tmp_path)
-    version = publish_version(models)
-    created = models.manifest(version).created_at
-    assert refused_candidate_alerts(instance, models, created) == []
-    models.record_rejection(version, "beats_baseline: it does not")
-    run_id = create_run_for_test(instance, job_name="retrain_eta").run_id
-    training = AssetMaterialization("eta_model", metadata={VERSION: version})
-    event = DagsterEvent(
-        DagsterEventType.ASSET_MATERIALIZATION.value,
-        "retrain_eta",
-        event_specific_data=StepMaterializationData(training),
-    )
-    instance.report_dagster_event(event, run_id)
-    (alert,) = refused_candidate_alerts(instance, models, created)
-    assert alert.run_id == run_id
-    assert f"{version} was refused: beats_baseline: it does not" in alert.text
-    assert refused_candidate_alerts(instance, models, created + REFUSAL_KNOWN_FOR + timedelta(seconds=1)) == []
+    assert stalled_run_alerts(instance, now) == []
+    (alert,) = stalled_run_alerts(instance, now + MAX_WAIT)
+    assert alert.run_id == queued
+    assert "a run of ingest_month has not started since" in alert.text
 
 
 def test_drift_of_the_champion_is_reported(instance: DagsterInstance, tmp_path: Path, database_url: str) -> None:
