@@ -13,10 +13,11 @@ from litestar.middleware import DefineMiddleware
 
 from logitrack_assets.database import database_url
 from logitrack_assets.settings import Settings, get_settings
+from logitrack_service import zones
 from logitrack_service.analytics import routes as analytics
 from logitrack_service.auth import admin_routes as accounts
 from logitrack_service.auth import routes as auth
-from logitrack_service.auth.guards import BearerAuthentication, LoopbackOrAdminGuard
+from logitrack_service.auth.guards import Authentication, loopback_or_admin_guard
 from logitrack_service.auth.keys import load_keys
 from logitrack_service.console import routes as console
 from logitrack_service.dependencies import Components
@@ -66,12 +67,15 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
             *accounts.routes,
             *predictions.routes,
             *analytics.routes,
-            *operations_routes(metrics_guards=[] if open_metrics else [LoopbackOrAdminGuard(components.authenticator)]),
+            *zones.routes,
+            *operations_routes(
+                metrics_guards=[] if open_metrics else [loopback_or_admin_guard(components.authenticator)]
+            ),
             *console.routes,
         ],
         dependencies=components.providers(),
         lifespan=[lifespan],
-        middleware=[DefineMiddleware(BearerAuthentication, authenticator=components.authenticator)],
+        middleware=[DefineMiddleware(Authentication, authenticator=components.authenticator)],
         before_request=reject_unknown_parameters,
         exception_handlers={Exception: problem_response},
         request_class=StrictRequest,

@@ -19,7 +19,8 @@ from logitrack_service.analytics.query import AnalystQueries
 from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth.accounts import Accounts
 from logitrack_service.auth.administration import AccountAdministration
-from logitrack_service.auth.guards import BearerAuthenticator
+from logitrack_service.auth.browser_sessions import BrowserSessions
+from logitrack_service.auth.guards import Authenticator
 from logitrack_service.auth.keys import Keys
 from logitrack_service.auth.login import LoginService
 from logitrack_service.auth.password_change import PasswordChanger
@@ -66,10 +67,11 @@ class Components:
         self.passwords = Passwords(service_settings)
         self.tokens = Tokens(keys, minutes=service_settings.access_token_minutes)
         self.revocations = Revocations(psycopg_dsn(url), token_seconds=self.tokens.seconds)
-        self.authenticator = BearerAuthenticator(self.tokens, self.revocations)
+        policy = session_policy(service_settings)
+        browser_sessions = BrowserSessions(self.engine, policy, cache_seconds=self.tokens.seconds)
+        self.authenticator = Authenticator(self.tokens, self.revocations, browser_sessions)
         self.accounts = Accounts(self.engine, self.passwords)
         self.account_administration = AccountAdministration(self.engine, self.passwords, self.revocations)
-        policy = session_policy(service_settings)
         self.login_service = LoginService(self.engine, self.passwords, self.revocations, policy)
         self.session_control = SessionControl(self.engine, self.revocations, policy)
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)

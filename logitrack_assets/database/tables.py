@@ -82,7 +82,9 @@ sessions = Table(
     Column("reason", Text),  # of the revocation
     _instant("last_used_at", default_now=True),  # the login or the last refresh
     Column("network", Text),  # of the login
+    Column("cookie_digest", LargeBinary),  # SHA-256 of a browser's cookie; null for sessions of programs
 )
+Index("sessions_cookie", sessions.c.cookie_digest, unique=True)
 Index("sessions_account", sessions.c.account_id)
 Index("sessions_expires", sessions.c.expires_at)
 Index("sessions_revoked", sessions.c.revoked_at, postgresql_where=sessions.c.revoked_at.is_not(None))

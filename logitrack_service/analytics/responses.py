@@ -38,7 +38,7 @@ def report_response(
     """
     as_csv = negotiated_format(request, requested_format) == "csv"
     etag = f'"{result.etag}-{"csv" if as_csv else "json"}"'
-    headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "accept, authorization"}
+    headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "accept, authorization, cookie"}
     content: Any  # of 304 and CSV: not of the declared type, which describes the JSON representation
     if _matches(request.headers.get("if-none-match", ""), etag):
         content = None

@@ -1,4 +1,4 @@
-"""Bearer-token authentication and role guards."""
+"""Authentication by access token or browser session, and role guards."""
 
 from __future__ import annotations
 
@@ -7,28 +7,45 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Guard
 
+from logitrack_service.auth.browser_sessions import (
+    CSRF_COOKIE,
+    CSRF_HEADER,
+    BrowserSessions,
+    is_csrf_token,
+    session_cookie_name,
+)
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.roles import Role, includes_role
 from logitrack_service.auth.tokens import Identity, InvalidTokenError, Tokens
 from logitrack_service.errors import AuthenticationError, PermissionDeniedError
 
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110, 9.2.1
 
-class BearerAuthenticator:
-    """Identifies the caller of a request by its access token."""
 
-    def __init__(self, tokens: Tokens, revocations: Revocations) -> None:
+class Authenticator:
+    """Identifies the caller of a request by its access token or, without one, by the cookie of a browser session."""
+
+    def __init__(self, tokens: Tokens, revocations: Revocations, browser_sessions: BrowserSessions) -> None:
         self._tokens = tokens
         self._revocations = revocations
+        self._browser_sessions = browser_sessions
 
-    def authenticate(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Identity:
+    async def authenticate(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Identity:
         """Return the identity of the caller.
 
         Raises:
-            AuthenticationError: The token is missing, invalid, expired or revoked.
+            AuthenticationError: The token or the cookie is missing, invalid, expired or revoked.
+            PermissionDeniedError: A request with a cookie would change something and lacks the CSRF token.
         """
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        authorization = connection.headers.get("authorization")
+        if authorization is None and (cookie := connection.cookies.get(session_cookie_name(connection.scope))):
+            return await self._authenticate_browser(connection, cookie)
+        return self._authenticate_token(authorization or "")
+
+    def _authenticate_token(self, authorization: str) -> Identity:
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise AuthenticationError("An access token is required: get one from /token.", challenge="Bearer")
         try:
@@ -39,34 +56,43 @@ class BearerAuthenticator:
             raise AuthenticationError("This access token has been revoked.")
         return identity
 
+    async def _authenticate_browser(self, connection: ASGIConnection[Any, Any, Any, Any], cookie: str) -> Identity:
+        identity = await self._browser_sessions.identify(cookie)
+        if identity is None or self._revocations.includes(identity.session_id):
+            raise AuthenticationError("This session has ended: sign in again.", challenge="Bearer")
+        is_safe = connection.scope["method"] in SAFE_METHODS  # type: ignore[typeddict-item]  # HTTP only
+        if not is_safe and not is_csrf_token(connection.headers.get(CSRF_HEADER, ""), cookie):
+            raise PermissionDeniedError(
+                f"With a session cookie, the header {CSRF_HEADER} has to hold the value of the cookie {CSRF_COOKIE}."
+            )
+        return identity
 
-class BearerAuthentication(AbstractAuthenticationMiddleware):
+
+class Authentication(AbstractAuthenticationMiddleware):
     """Middleware that authenticates every request; handlers opt out with `exclude_from_auth=True`."""
 
-    def __init__(self, app: ASGIApp, authenticator: BearerAuthenticator) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         super().__init__(app)
         self._authenticator = authenticator
 
     async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
         """Return the identity of the caller as the user of the request."""
-        return AuthenticationResult(user=self._authenticator.authenticate(connection), auth=None)
+        return AuthenticationResult(user=await self._authenticator.authenticate(connection), auth=None)
 
 
-class LoopbackOrAdminGuard:
-    """Guard that admits clients on the same machine without a token, and admins from anywhere."""
+def loopback_or_admin_guard(authenticator: Authenticator) -> Guard:
+    """Return a guard that admits clients on the same machine without a token, and admins from anywhere.
 
-    def __init__(self, authenticator: BearerAuthenticator) -> None:
-        self._authenticator = authenticator
+    It is a function: Litestar copies other objects, whose list of revoked sessions would then not be kept current.
+    """
 
-    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        """Admit or refuse a request.
-
-        Raises:
-            AuthenticationError: The client is on another machine and sent no valid token.
-            PermissionDeniedError: The client is on another machine and not an admin.
-        """
-        if not is_loopback(connection) and self._authenticator.authenticate(connection).role != "admin":
+    async def require_loopback_or_admin(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        if is_loopback(connection):
+            return
+        if (await authenticator.authenticate(connection)).role != "admin":
             raise PermissionDeniedError("From another machine the role admin is required.")
+
+    return require_loopback_or_admin
 
 
 def is_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:

@@ -19,6 +19,7 @@ from logitrack_service.auth.login_attempts import (
 from logitrack_service.auth.passwords import Passwords
 from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.sessions import (
+    AddCredential,
     SessionPolicy,
     add_refresh_token,
     lock_refresh_token,
@@ -37,15 +38,16 @@ MAX_VERIFICATIONS = 3  # per login; a second one only if the password's hash cha
 
 @dataclass(frozen=True)
 class Login:
-    """A session that was opened or renewed, with its next refresh token.
+    """A session that was opened or renewed.
 
     Attributes:
+        credential: Its next refresh token, or the cookie of a browser.
         revoked: Sessions that were revoked because the account had too many.
     """
 
     account: Account
     session_id: str
-    refresh_token: str
+    credential: str
     revoked: list[str] = field(default_factory=list)
 
 
@@ -58,8 +60,16 @@ class LoginService:
         self._engine, self._passwords, self._revocations = engine, passwords, revocations
         self._policy = policy
 
-    async def login(self, username: str, password: str, *, address: str) -> Login:
+    async def login(
+        self, username: str, password: str, *, address: str, add_credential: AddCredential = add_refresh_token
+    ) -> Login:
         """Open a session.
+
+        Args:
+            username: Name of the account.
+            password: The password to verify.
+            address: Address of the client.
+            add_credential: Creates the session's credential.
 
         Raises:
             AuthenticationError: The username or the password is wrong (message and time are the same for both), or the
@@ -70,7 +80,7 @@ class LoginService:
             attempt = await count_login_attempt(connection, username, network_of(address))
             account = await find_by_username(connection, username)
         try:
-            login = await self._verify_and_open(account, password, attempt, address=address)
+            login = await self._verify_and_open(account, password, attempt, add_credential, address=address)
         except UnavailableError:
             async with self._engine.begin() as connection:
                 await withdraw_login_attempt(connection, attempt)
@@ -85,7 +95,13 @@ class LoginService:
         return login
 
     async def _verify_and_open(
-        self, account: Account | None, password: str, attempt: LoginAttempt, *, address: str
+        self,
+        account: Account | None,
+        password: str,
+        attempt: LoginAttempt,
+        add_credential: AddCredential,
+        *,
+        address: str,
     ) -> Login:
         """Verify a password and open a session.
 
@@ -102,12 +118,18 @@ class LoginService:
             async with self._engine.begin() as connection:
                 current = await lock_account(connection, account.account_id)
                 if current is not None and current.password_hash == account.password_hash:
-                    return await self._open(connection, current, attempt, address=address)
+                    return await self._open(connection, current, attempt, add_credential, address=address)
             account = current
         raise AuthenticationError("The username or the password is wrong.", challenge="Bearer")
 
     async def _open(
-        self, connection: AsyncConnection, account: Account, attempt: LoginAttempt, *, address: str
+        self,
+        connection: AsyncConnection,
+        account: Account,
+        attempt: LoginAttempt,
+        add_credential: AddCredential,
+        *,
+        address: str,
     ) -> Login:
         """Open a session of an account that is locked.
 
@@ -117,7 +139,13 @@ class LoginService:
         if account.disabled_at is not None:
             raise AuthenticationError("This account is disabled; an admin can enable it.", challenge="Bearer")
         await accept_login_attempt(connection, attempt, account.account_id)
-        opened = await open_session(connection, account.account_id, network=attempt.network, policy=self._policy)
+        opened = await open_session(
+            connection,
+            account.account_id,
+            network=attempt.network,
+            policy=self._policy,
+            add_credential=add_credential,
+        )
         await audit(
             connection,
             "login",
@@ -126,7 +154,7 @@ class LoginService:
             address=address,
             session_id=opened.session_id,
         )
-        return Login(account, opened.session_id, opened.refresh_token, revoked=opened.revoked)
+        return Login(account, opened.session_id, opened.credential, revoked=opened.revoked)
 
     async def refresh(self, refresh_token: str, *, address: str) -> Login:
         """Exchange a refresh token for the next one of its session.

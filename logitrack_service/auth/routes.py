@@ -1,4 +1,4 @@
-"""HTTP handlers of an account's owner: /register, /token, /logout, /me."""
+"""HTTP handlers of an account's owner: /register, /token, /session, /logout, /me."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, delete, get, post
+from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, RawBody
 
 from logitrack_service.auth.accounts import Accounts
+from logitrack_service.auth.browser_sessions import expired_cookies, session_cookies
 from logitrack_service.auth.login import Login, LoginService
 from logitrack_service.auth.password_change import PasswordChanger
 from logitrack_service.auth.schemas import (
@@ -24,11 +25,13 @@ from logitrack_service.auth.schemas import (
     actor_of,
 )
 from logitrack_service.auth.session_control import SessionControl
+from logitrack_service.auth.sessions import add_cookie
 from logitrack_service.auth.tokens import Identity, Tokens
 from logitrack_service.auth.usernames import MAX_USERNAME_LENGTH
 from logitrack_service.errors import (
     AuthenticationError,
     ConflictError,
+    InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
@@ -36,7 +39,8 @@ from logitrack_service.errors import (
 )
 from logitrack_service.http.decoding import decode_form
 from logitrack_service.http.middleware import client_address
-from logitrack_service.http.openapi import body_link, problem_responses
+from logitrack_service.http.openapi import JSON, body_link, problem_responses
+from logitrack_service.settings import ServiceSettings
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -67,6 +71,13 @@ class PasswordForm(msgspec.Struct):
     scope: str = ""
     client_id: str | None = None
     client_secret: str | None = None
+
+
+class SignIn(msgspec.Struct, forbid_unknown_fields=True):
+    """The account that a browser signs in with."""
+
+    username: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USERNAME_LENGTH, pattern=NO_NUL)]
+    password: GivenPassword
 
 
 class RefreshRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -168,6 +179,46 @@ async def refresh(
     return _token_pair(tokens, login)
 
 
+@post(
+    "/session",
+    exclude_from_auth=True,
+    status_code=204,
+    request_max_body_size=MAX_BODY_BYTES,
+    request_example={"username": EXAMPLE_USERNAME, "password": EXAMPLE_PASSWORD},
+    responses=problem_responses(AuthenticationError, RateLimitedError, UnavailableError),
+    summary="Sign in a browser",
+    tags=["identity"],
+)
+async def sign_in(
+    request: Request[Any, Any, Any],
+    data: JSONBody[SignIn],
+    login_service: NamedDependency[LoginService],
+    service_settings: NamedDependency[ServiceSettings],
+) -> Response[None]:
+    """Open a session that a cookie carries, for web pages of this service; programs use `/token`.
+
+    Every operation accepts the cookie instead of an access token. Methods other than GET need the value of the cookie
+    `logitrack_csrf` in the header `X-CSRF-Token` besides. The body has to be sent as `application/json`, which a form
+    of another site cannot do.
+    """
+    if request.content_type[0] != JSON:
+        raise InvalidRequestError(f"The content type has to be {JSON}.")
+    login = await login_service.login(
+        data.username, data.password, address=client_address(request.scope), add_credential=add_cookie
+    )
+    cookies = session_cookies(login.credential, request.scope, days=service_settings.refresh_token_days)
+    return Response(None, cookies=cookies)
+
+
+@delete("/session", responses=problem_responses(UnavailableError), summary="Sign out a browser", tags=["identity"])
+async def sign_out(
+    request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]
+) -> Response[None]:
+    """End this session as `/logout` does, and remove its cookies from the browser."""
+    await login_service.logout(request.user, everywhere=False, address=client_address(request.scope))
+    return Response(None, cookies=expired_cookies(request.scope))
+
+
 @post("/logout", status_code=204, responses=problem_responses(UnavailableError), summary="Log out", tags=["identity"])
 async def logout(request: Request[Identity, Any, Any], login_service: NamedDependency[LoginService]) -> None:
     """End this session. All its tokens are refused immediately, by every worker."""
@@ -249,13 +300,15 @@ def _token_pair(tokens: Tokens, login: Login) -> TokenPair:
         role=login.account.role,
         session_id=login.session_id,
     )
-    return TokenPair(access_token, tokens.seconds, login.refresh_token)
+    return TokenPair(access_token, tokens.seconds, login.credential)
 
 
 routes = [
     register,
     token,
     refresh,
+    sign_in,
+    sign_out,
     logout,
     logout_everywhere,
     me,

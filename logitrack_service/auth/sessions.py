@@ -1,7 +1,7 @@
-"""Sessions and refresh tokens in PostgreSQL.
+"""Sessions and their credentials in PostgreSQL.
 
-A session starts with a login; every token issued from that login belongs to it and ends with it. These functions run
-in the caller's transaction.
+A session starts with a login; every token issued from that login belongs to it and ends with it. A program's session
+has refresh tokens, a browser's a cookie. These functions run in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +22,8 @@ from logitrack_service.settings import ServiceSettings
 
 DELETE_AFTER = timedelta(days=1)  # after a session's expiry
 MAX_DELETED_SESSIONS = 100  # per login
+
+AddCredential = Callable[[AsyncConnection, str], Awaitable[str]]  # connection, session id; returns the credential
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class SessionPolicy:
 
 @dataclass(frozen=True)
 class OpenedSession:
-    """A new session with its first refresh token, and the ids of the sessions that were revoked to make room."""
+    """A new session with its credential, and the ids of the sessions that were revoked to make room."""
 
     session_id: str
-    refresh_token: str
+    credential: str
     revoked: list[str]
 
 
@@ -91,13 +93,18 @@ def session_policy(settings: ServiceSettings) -> SessionPolicy:
     )
 
 
-def digest_refresh_token(refresh_token: str) -> bytes:
-    """Return the SHA-256 digest under which a token is stored; 256 random bits need no slow hash."""
-    return hashlib.sha256(refresh_token.encode()).digest()
+def digest_credential(credential: str) -> bytes:
+    """Return the SHA-256 digest under which a credential is stored; 256 random bits need no slow hash."""
+    return hashlib.sha256(credential.encode()).digest()
 
 
 async def open_session(
-    connection: AsyncConnection, account_id: int, *, network: str, policy: SessionPolicy
+    connection: AsyncConnection,
+    account_id: int,
+    *,
+    network: str,
+    policy: SessionPolicy,
+    add_credential: AddCredential,
 ) -> OpenedSession:
     """Open a session of an account that is locked, and revoke those beyond the maximum."""
     # Deleting expired sessions here keeps the table as small as the number of active sessions.
@@ -124,14 +131,23 @@ async def open_session(
         .offset(policy.max_per_account - 1)
     )
     revoked = await _revoke(connection, sessions.c.session_id.in_(surplus), "too many sessions")
-    return OpenedSession(session_id, await add_refresh_token(connection, session_id), revoked)
+    return OpenedSession(session_id, await add_credential(connection, session_id), revoked)
 
 
 async def add_refresh_token(connection: AsyncConnection, session_id: str) -> str:
     """Store a new refresh token of a session and return it."""
     token = secrets.token_urlsafe(32)
-    await connection.execute(insert(refresh_tokens).values(digest=digest_refresh_token(token), session_id=session_id))
+    await connection.execute(insert(refresh_tokens).values(digest=digest_credential(token), session_id=session_id))
     return token
+
+
+async def add_cookie(connection: AsyncConnection, session_id: str) -> str:
+    """Store the cookie of a browser's session and return it."""
+    cookie = secrets.token_urlsafe(32)
+    await connection.execute(
+        update(sessions).where(sessions.c.session_id == session_id).values(cookie_digest=digest_credential(cookie))
+    )
+    return cookie
 
 
 async def lock_refresh_token(connection: AsyncConnection, refresh_token: str) -> StoredRefreshToken | None:
@@ -146,7 +162,7 @@ async def lock_refresh_token(connection: AsyncConnection, refresh_token: str) ->
             refresh_tokens.c.used_at.is_not(None).label("used"),
         )
         .join_from(refresh_tokens, sessions)
-        .where(refresh_tokens.c.digest == digest_refresh_token(refresh_token))
+        .where(refresh_tokens.c.digest == digest_credential(refresh_token))
         .with_for_update(of=refresh_tokens)
     )
     row = (await connection.execute(statement)).one_or_none()
@@ -155,13 +171,12 @@ async def lock_refresh_token(connection: AsyncConnection, refresh_token: str) ->
 
 async def use_session(connection: AsyncConnection, session_id: str, policy: SessionPolicy) -> bool:
     """Record that a session is used, and lock it until the transaction ends; return whether it is active."""
-    used = await connection.scalar(
-        update(sessions)
-        .where(sessions.c.session_id == session_id, policy.active())
-        .values(last_used_at=func.clock_timestamp())
-        .returning(sessions.c.session_id)
-    )
-    return used is not None
+    return await _use(connection, sessions.c.session_id == session_id, policy) is not None
+
+
+async def use_cookie(connection: AsyncConnection, cookie: str, policy: SessionPolicy) -> tuple[str, int | None] | None:
+    """Record that a browser's session is used; return the ids of session and account, None unless it is active."""
+    return await _use(connection, sessions.c.cookie_digest == digest_credential(cookie), policy)
 
 
 async def list_active_sessions(
@@ -186,7 +201,7 @@ async def mark_refresh_token_used(connection: AsyncConnection, refresh_token: st
     """Mark a refresh token as exchanged."""
     await connection.execute(
         update(refresh_tokens)
-        .where(refresh_tokens.c.digest == digest_refresh_token(refresh_token))
+        .where(refresh_tokens.c.digest == digest_credential(refresh_token))
         .values(used_at=func.clock_timestamp())
     )
 
@@ -206,6 +221,19 @@ async def revoke_account(connection: AsyncConnection, account_id: int, reason: s
     """Revoke every active session of an account when the transaction commits; return their ids."""
     condition = and_(sessions.c.account_id == account_id, sessions.c.expires_at > func.now())
     return await _revoke(connection, condition, reason)
+
+
+async def _use(
+    connection: AsyncConnection, condition: ColumnElement[bool], policy: SessionPolicy
+) -> tuple[str, int | None] | None:
+    used = await connection.execute(
+        update(sessions)
+        .where(condition, policy.active())
+        .values(last_used_at=func.clock_timestamp())
+        .returning(sessions.c.session_id, sessions.c.account_id)
+    )
+    row = used.one_or_none()
+    return (row.session_id, row.account_id) if row else None
 
 
 async def _revoke(connection: AsyncConnection, condition: ColumnElement[bool], reason: str) -> list[str]:

@@ -50,6 +50,7 @@ from logitrack_service.errors import (
     PermissionDeniedError,
     ServiceError,
     TooLargeError,
+    UnavailableError,
 )
 from logitrack_service.http.problems import PROBLEM_JSON, Problem, status_of
 from logitrack_service.http.query_parameters import QUERY_PARAMETERS
@@ -62,7 +63,7 @@ Trip durations in New York City: predictions for planned trips, and statistics o
 Register, get an access token from `/token` and send it as `Authorization: Bearer …`. Errors are problem documents
 (RFC 9457).
 """
-AUTHENTICATED: list[dict[str, list[str]]] = [{"login": []}, {"token": []}]
+AUTHENTICATED: list[dict[str, list[str]]] = [{"login": []}, {"token": []}, {"browser": []}]
 ANONYMOUS: list[dict[str, list[str]]] = [{}]
 
 
@@ -84,6 +85,12 @@ def openapi_config() -> OpenAPIConfig:
                     flows=OAuthFlows(password=OAuthFlow(token_url="/token", scopes={})),  # noqa: S106  # a path
                 ),
                 "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                "browser": SecurityScheme(
+                    type="apiKey",
+                    name="logitrack_session",
+                    security_scheme_in="cookie",
+                    description="Cookie of `POST /session`; methods other than GET need the header `X-CSRF-Token`.",
+                ),
             }
         ),
         tags=[
@@ -91,6 +98,7 @@ def openapi_config() -> OpenAPIConfig:
             Tag("predictions", "Durations of planned trips."),
             Tag("model", "The model behind the predictions."),
             Tag("analytics", "Durations of past trips."),
+            Tag("zones", "Taxi zones of the TLC: names and shapes."),
             Tag("operations", "Health and metrics for orchestrators and monitoring."),
         ],
     )
@@ -213,10 +221,10 @@ def _operation_class(handler: HTTPRouteHandler) -> type[Operation]:
 def _common_responses(handler: HTTPRouteHandler) -> dict[int, ResponseSpec]:
     """Return the errors that follow from the declaration of a handler: of authentication, guards and body."""
     errors: list[type[ServiceError]] = [InvalidFieldsError]  # every operation rejects unknown query parameters
-    if handler.resolve_guards():
-        errors += [AuthenticationError, PermissionDeniedError]
-    elif not handler.opt.get("exclude_from_auth"):
-        errors.append(AuthenticationError)
+    if handler.resolve_guards() or not handler.opt.get("exclude_from_auth"):
+        errors += [AuthenticationError, UnavailableError]  # sessions of browsers are looked up in the database
+        if handler.resolve_guards() or handler.http_methods - {"GET", "HEAD"}:
+            errors.append(PermissionDeniedError)  # another role, or a cookie without its CSRF token
     if handler.parsed_data_field or handler.opt.get("request_bodies"):
         errors += [InvalidRequestError, TooLargeError]
     server_error = ResponseSpec(

@@ -111,7 +111,7 @@ def test_refresh_in_flight_does_not_survive_a_change(
                 return stored
 
             monkeypatch.setattr(login_module, "lock_refresh_token", lock_then_interrupt)
-            await components.login_service.refresh(login.refresh_token, address="192.0.2.2")
+            await components.login_service.refresh(login.credential, address="192.0.2.2")
 
     with pytest.raises(AuthenticationError):
         asyncio.run(refresh_while_changed())

@@ -19,6 +19,9 @@ OPEN_PATHS = {
     "/health/live",
     "/health/ready",
     "/metrics",
+    "/session",
+    "/zones",
+    "/zones.geojson",
 }
 
 
@@ -45,10 +48,12 @@ def test_every_operation_is_described(operations: dict[tuple[str, str], dict[str
 def test_security_matches_the_open_paths(operations: dict[tuple[str, str], dict[str, Any]]):
     anonymous = {path for (path, _), operation in operations.items() if operation["security"] == [{}]}
     assert anonymous == OPEN_PATHS
-    for (path, _), operation in operations.items():
-        if path not in anonymous:
-            assert operation["security"] == [{"login": []}, {"token": []}]
-            assert "401" in operation["responses"], path
+    closed = [operation["security"] for operation in operations.values() if operation["security"] != [{}]]
+    assert operations["/session", "delete"]["security"] in closed
+    assert all(security == [{"login": []}, {"token": []}, {"browser": []}] for security in closed)
+    for key, operation in operations.items():
+        if operation["security"] != [{}]:
+            assert "401" in operation["responses"], key
 
 
 def test_errors_are_problem_documents(operations: dict[tuple[str, str], dict[str, Any]]):
@@ -61,11 +66,11 @@ def test_errors_are_problem_documents(operations: dict[tuple[str, str], dict[str
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/predict", "post", {"200", "400", "401", "413", "422", "429", "500", "503"}),
+        ("/predict", "post", {"200", "400", "401", "403", "413", "422", "429", "500", "503"}),
         ("/predict/departures", "get", {"200", "401", "422", "500", "503"}),
-        ("/outcomes", "post", {"200", "400", "401", "409", "413", "422", "500", "503"}),
-        ("/models", "get", {"200", "401", "422", "500"}),
-        ("/metrics", "get", {"200", "401", "403", "422", "500"}),
+        ("/outcomes", "post", {"200", "400", "401", "403", "409", "413", "422", "500", "503"}),
+        ("/models", "get", {"200", "401", "422", "500", "503"}),
+        ("/metrics", "get", {"200", "401", "403", "422", "500", "503"}),
         ("/health/live", "get", {"200", "422", "500"}),
         ("/health/ready", "get", {"200", "422", "500", "503"}),
     ],
