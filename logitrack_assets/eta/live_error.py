@@ -73,7 +73,7 @@ def combine_accounts(counts: Sequence[int], errors: Sequence[float]) -> LiveErro
     if len(weights) < 3:
         mean = sum(weight * error for weight, error in zip(weights, errors, strict=True)) / total
         return LiveError(total, mean)
-    return LiveError(total, _weighted_median(errors, weights))
+    return LiveError(total, weighted_median(errors, weights))
 
 
 def limited_counts(counts: Sequence[int]) -> list[int]:
@@ -92,7 +92,12 @@ def limited_counts(counts: Sequence[int]) -> list[int]:
     return [min(count, limit) for count in counts]
 
 
-def _weighted_median(values: Sequence[float], weights: Sequence[int]) -> float:
+def weighted_median(values: Sequence[float], weights: Sequence[int]) -> float:
+    """Return the least value at which at least half of the total weight is reached.
+
+    Raises:
+        ValueError: There are no values.
+    """
     half, reached = sum(weights) / 2, 0
     for value, weight in sorted(zip(values, weights, strict=True)):
         reached += weight

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import onnxruntime
@@ -51,6 +51,7 @@ class PredictionBatch:
 
     Attributes:
         minutes: float64, estimated duration.
+        base_minutes: float64, the estimate without live correction; equal to `minutes` where there is none.
         low: float64, lower end of the interval in minutes.
         high: float64, upper end of the interval in minutes.
         level: Level of the intervals.
@@ -62,6 +63,7 @@ class PredictionBatch:
     """
 
     minutes: NDArray[np.float64]
+    base_minutes: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     level: float
@@ -76,11 +78,38 @@ class PredictionBatch:
         return ["given" if given else "none" for given in self.distance_given]
 
 
+@dataclass(frozen=True)
+class Adjustment:
+    """How live outcomes change predictions, one entry for each trip.
+
+    Attributes:
+        log_factor: float64, log(adjusted / predicted minutes).
+        low_scale: float64, factor of the lower tail: of log(lower end / estimate).
+        high_scale: float64, factor of the upper tail.
+    """
+
+    log_factor: NDArray[np.float64]
+    low_scale: NDArray[np.float64]
+    high_scale: NDArray[np.float64]
+
+
+class Adjuster(Protocol):
+    """Adjusts predictions by live outcomes (`eta.live`)."""
+
+    def adjust(self, trips: TripBatch, minutes: NDArray[np.float64]) -> Adjustment:
+        """Return the adjustment of predicted minutes."""
+        ...
+
+
 def to_minutes(log_minutes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return minutes within MIN_MINUTES and MAX_MINUTES from log(minutes)."""
     # np.minimum and np.maximum: np.clip costs several microseconds more for the single row of a request
-    minutes: NDArray[np.float64] = np.minimum(np.maximum(np.exp(log_minutes), MIN_MINUTES), MAX_MINUTES)
-    return minutes
+    return _within_limits(np.exp(log_minutes))
+
+
+def _within_limits(minutes: NDArray[np.float64]) -> NDArray[np.float64]:
+    limited: NDArray[np.float64] = np.minimum(np.maximum(minutes, MIN_MINUTES), MAX_MINUTES)
+    return limited
 
 
 class Predictor:
@@ -161,23 +190,36 @@ class Predictor:
         logs[~known] = self.log_minutes(matrix[~known], Variant.ZONES)
         return to_minutes(logs)
 
-    def predict(self, trips: TripBatch, *, level: float = DEFAULT_LEVEL) -> PredictionBatch:
+    def predict(
+        self, trips: TripBatch, *, level: float = DEFAULT_LEVEL, adjuster: Adjuster | None = None
+    ) -> PredictionBatch:
         """Return predictions with intervals of a level.
+
+        Args:
+            trips: The trips.
+            level: Level of the intervals.
+            adjuster: Live correction; None for the model's own answers.
 
         Raises:
             ValueError: The level is outside MIN_LEVEL to MAX_LEVEL.
         """
         if not MIN_LEVEL <= level <= MAX_LEVEL:
             raise ValueError(f"level must be between {MIN_LEVEL} and {MAX_LEVEL}, not {level}")
-        minutes = self.minutes(trips)
-        groups = interval_groups(trips, minutes)
-        low, high = self._factors(level)
+        base = self.minutes(trips)
+        groups = interval_groups(trips, base)
+        low_factors, high_factors = self.interval_factors(level)
+        minutes, low, high = base, low_factors[groups], high_factors[groups]
+        if adjuster is not None:
+            adjustment = adjuster.adjust(trips, base)
+            minutes = _within_limits(base * np.exp(adjustment.log_factor))
+            low, high = low**adjustment.low_scale, high**adjustment.high_scale
         support = self.tables.support[trips.pickup_zone, trips.dropoff_zone]
         known = trips.distance_known
         return PredictionBatch(
             minutes=minutes,
-            low=minutes * low[groups],
-            high=minutes * high[groups],
+            base_minutes=base,
+            low=minutes * low,
+            high=minutes * high,
             level=level,
             support=support,
             extrapolating=(support < MIN_SUPPORT)
@@ -188,7 +230,8 @@ class Predictor:
             distance_given=known,
         )
 
-    def _factors(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def interval_factors(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the interval's ends as factors of the predicted minutes by group; see `Intervals.factors`."""
         factors = self._factors_by_level.get(level)
         if factors is None:
             factors = self.intervals.factors(level)
@@ -196,8 +239,12 @@ class Predictor:
                 self._factors_by_level[level] = factors
         return factors
 
-    def quantiles(self, trips: TripBatch, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    def quantiles(
+        self, trips: TripBatch, probabilities: NDArray[np.float64], *, adjuster: Adjuster | None = None
+    ) -> NDArray[np.float64]:
         """Return the quantiles of each trip's duration in minutes, float64 (len(trips), len(probabilities)).
+
+        With an adjuster they are those of the adjusted durations.
 
         Raises:
             ValueError: A probability is outside the calibrated range.
@@ -209,6 +256,10 @@ class Predictor:
         minutes = self.minutes(trips)
         groups = interval_groups(trips, minutes)
         logs = np.stack([self.intervals.log_ratios(groups, float(probability)) for probability in requested], axis=1)
+        if adjuster is not None:
+            adjustment = adjuster.adjust(trips, minutes)
+            logs = logs * np.where(logs < 0, adjustment.low_scale[:, None], adjustment.high_scale[:, None])
+            minutes = _within_limits(minutes * np.exp(adjustment.log_factor))
         scaled: NDArray[np.float64] = minutes[:, None] * np.exp(logs)
         return scaled
 
