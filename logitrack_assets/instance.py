@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
 from dagster._config import Field
@@ -21,7 +19,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
 from logitrack_assets.database import driver_url, migrated_database_url
-from logitrack_assets.files import make_private_folder
+from logitrack_assets.files import make_private_folder, write_atomic
 from logitrack_assets.settings import Settings, get_settings
 
 DEFINITIONS_MODULE = "logitrack_assets.definitions"
@@ -81,9 +79,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     home = settings.home / "dagster"
     make_private_folder(home)
     make_private_folder(home / "compute_logs")
-    staged = home / f".dagster.yaml.{os.getpid()}"
-    copyfile(config_file("dagster.yaml"), staged)
-    staged.replace(home / "dagster.yaml")
+    write_atomic(home / "dagster.yaml", config_file("dagster.yaml").read_bytes())
     return {
         "DAGSTER_HOME": str(home),
         "LOGITRACK_HOME": str(settings.home),

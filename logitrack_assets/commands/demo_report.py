@@ -16,6 +16,7 @@ from rich.table import Table
 from logitrack_assets.commands.models import open_registry
 from logitrack_assets.database import database_url
 from logitrack_assets.errors import LogitrackError
+from logitrack_assets.files import write_atomic
 from logitrack_assets.settings import Settings
 from logitrack_assets.trips.metadata import SECONDS
 from logitrack_assets.warehouse import Warehouse
@@ -81,9 +82,7 @@ def build_report(
 
 def write_report(report: DemoReport, file: Path) -> None:
     """Write the report as JSON; readers see the previous file or the complete new one."""
-    staged = file.with_suffix(".json.part")
-    staged.write_text(json.dumps(asdict(report), indent=2) + "\n")
-    staged.replace(file)
+    write_atomic(file, json.dumps(asdict(report), indent=2) + "\n")
 
 
 def print_report(report: DemoReport, console: Console) -> None:

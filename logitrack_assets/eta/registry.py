@@ -26,11 +26,12 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from logitrack_assets.eta.artifact import CARD, MANIFEST, ArtifactError, Manifest, Predictor, read_manifest, sha256
-from logitrack_assets.files import exclusive_lock, fsync_path, fsync_tree, write_atomic
+from logitrack_assets.files import FileLock, exclusive_lock, fsync_path, fsync_tree, write_atomic
 
 VersionStatus = Literal["champion", "former champion", "rejected", "candidate", "unreadable"]
 
 _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+_STAGING_PATTERN = ".[0-9]*T[0-9]*-*.*"
 _ROLLBACK_LABEL = "rollback: "
 
 
@@ -192,16 +193,21 @@ class ModelRegistry:
     @contextmanager
     def staged(self, version: str) -> Iterator[Path]:
         """Yield an empty folder that becomes the version by one rename, or is deleted when the block raises."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".staging.lock")
+        if lock.acquire(wait=False):  # no other process is staging: what is found was left by a killed one
+            for left in self.folder.glob(_STAGING_PATTERN):
+                shutil.rmtree(left, ignore_errors=True)
+        lock.acquire(shared=True)
         staging = self.folder / f".{version}.{secrets.token_hex(4)}"
-        staging.mkdir()
         try:
+            staging.mkdir()
             yield staging
             fsync_tree(staging)
             staging.rename(self.folder / version)
             fsync_path(self.folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            lock.release()
 
     def champion(self) -> Champion | None:
         """Return the champion; None before the first promotion.

@@ -14,7 +14,7 @@ import secrets
 from pathlib import Path
 
 from logitrack_assets.eta.registry import ChampionSigner, ModelRegistry
-from logitrack_assets.files import create_atomic
+from logitrack_assets.files import create_atomic, exclusive_lock, fsync_path
 from logitrack_assets.settings import Settings
 
 KEY_FILE = "registry_key"
@@ -39,8 +39,24 @@ def signed_registry(settings: Settings, home: Path | None = None) -> ModelRegist
     key_file = home / KEY_FILE
     registry = ModelRegistry(folder, ChampionSigner(lambda: _load_or_create(key_file)))
     if registry.champion_file.exists() and not key_file.exists():
-        registry.sign_entries()
+        _sign_first(folder, key_file)
     return registry
+
+
+def _sign_first(folder: Path, key_file: Path) -> None:
+    """Sign the champions of a registry that has no key yet.
+
+    The key gets its name after the signatures exist: a process that is killed in between leaves no key, and no
+    champion is refused. The next one goes on with the same key.
+    """
+    with exclusive_lock(key_file.with_name(f".{KEY_FILE}.lock")):
+        if key_file.exists():
+            return
+        draft = key_file.with_name(f".{KEY_FILE}.new")
+        key = _load_or_create(draft)
+        ModelRegistry(folder, ChampionSigner(lambda: key)).sign_entries()
+        draft.replace(key_file)
+        fsync_path(key_file.parent)
 
 
 def _load_or_create(key_file: Path) -> bytes:

@@ -18,6 +18,7 @@ from logitrack_assets.files import read_json, write_json
 from logitrack_assets.lake.publication import (
     MANIFEST,
     STAGING,
+    clear_staging,
     lock_work,
     publish_folder,
     publish_folders,
@@ -138,6 +139,12 @@ class Lake:
     def publish_together(self, staged: Path, parts: Mapping[str, Path], version: str) -> None:
         """Publish subfolders of `staged` as one version; see `publication.publish_folders`."""
         publish_folders(self.root, staged, parts, version)
+
+    def clear_staging(self, name: str) -> Path:
+        """Return the staging folder of the work called `name` after its removal; see `publication.clear_staging`."""
+        staged = self.staging(name)
+        clear_staging(self.root, staged)
+        return staged
 
     def recover(self) -> list[str]:
         """Finish interrupted publications and return their names; see `publication.recover_publications`."""

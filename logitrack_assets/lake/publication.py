@@ -49,6 +49,15 @@ def publish_folders(root: Path, staged: Path, parts: Mapping[str, Path], version
     _finish(root, staged)
 
 
+def clear_staging(root: Path, staged: Path) -> None:
+    """Remove what an interrupted run left in a staging folder; a decided publication is finished, not removed.
+
+    The caller holds the lock of the work.
+    """
+    _finish(root, staged)
+    shutil.rmtree(staged, ignore_errors=True)
+
+
 def recover_publications(root: Path) -> list[str]:
     """Finish the publications that a killed process began; wait for those in progress.
 

@@ -37,7 +37,7 @@ def clean_month(spark: SparkSession, lake: Lake, month: str) -> MonthManifest:
     receipts = {fleet: lake.receipt(fleet, month) or {} for fleet in files}
     staged = lake.staging(f"month-{month}")
     with lake.lock(staged.name):
-        shutil.rmtree(staged, ignore_errors=True)
+        lake.clear_staging(staged.name)
         try:
             with translated_spark_errors(month, [path.name for path in files.values()], lake.root):
                 _stage(spark, Month.parse(month), files, staged)

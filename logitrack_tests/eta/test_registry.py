@@ -70,7 +70,7 @@ def test_failed_publication_leaves_no_version(models):
     with pytest.raises(RuntimeError, match="disk full"):
         fail()
     assert models.versions() == []
-    assert not list(models.folder.iterdir())
+    assert [path.name for path in models.folder.iterdir()] == [".staging.lock"]
 
 
 def test_concurrent_promotions_are_serialised(models):
