@@ -1,4 +1,7 @@
-"""A month keeps one complete version whenever its process is killed."""
+"""A month keeps one complete version when a process of Spark is killed while it works.
+
+`test_crash_points` kills publications at each of their durable operations.
+"""
 
 import hashlib
 import os
@@ -19,26 +22,6 @@ from logitrack_assets.lake import MANIFEST, Lake
 from logitrack_assets.trips.source import file_name
 
 MONTHS = ("2023-01", "2023-02")
-
-PUBLISHING = """
-    import sys
-    from pathlib import Path
-    from logitrack_assets.files import write_json
-    from logitrack_assets.lake import MANIFEST, Lake
-    lake = Lake(Path(sys.argv[1]))
-    places = {"silver": lake.silver("2019-01"), "rejected": lake.rejected("2019-01")}
-    for version in range(1_000_000):
-        with lake.lock("month-2019-01"):
-            staged = lake.staging("month-2019-01")
-            for part in places:
-                (staged / part).mkdir(parents=True)
-                for number in range(3):
-                    (staged / part / f"{number}.parquet").write_text(str(version))
-                write_json(staged / part / MANIFEST, {"version": str(version)})
-            lake.publish_together(staged, places, str(version))
-        if version == 0:
-            print("published", flush=True)
-"""
 
 CLEANING = """
     import itertools, sys
@@ -76,23 +59,6 @@ def start_process(script: str, *arguments: Path) -> subprocess.Popen[str]:
     if not process.stdout.readline():
         pytest.fail(process.communicate()[1])
     return process
-
-
-def test_publication_killed_at_random_moments_is_complete(tmp_path):
-    generator = random.Random(7)
-    for _ in range(12):
-        home = tmp_path / str(generator.random())
-        process = start_process(PUBLISHING, home)
-        time.sleep(generator.uniform(0, 0.15))
-        process.kill()
-        process.communicate()
-        lake = Lake(home)
-        for folder in (lake.silver("2019-01"), lake.rejected("2019-01")):
-            version = (read_json(folder / MANIFEST) or {})["version"]
-            assert [(folder / f"{number}.parquet").read_text() for number in range(3)] == [version] * 3
-        lake.recover()
-        found = [read_json(folder / MANIFEST) for folder in (lake.silver("2019-01"), lake.rejected("2019-01"))]
-        assert found[0] == found[1]
 
 
 def assert_complete(lake: Lake, month: str, digests: set[str]) -> None:
