@@ -42,6 +42,10 @@ class RunningService:
                     found.append(child)
         return found
 
+    def starts(self) -> int:
+        """Return how often a worker has started and can serve."""
+        return self.log.read_text().count('"event":"service_started"')
+
     def wait_until_ready(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while True:
