@@ -37,6 +37,7 @@ def new_axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_prop_cycle(color=PALETTE)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)  # behind bars
     return figure, axes
 
 

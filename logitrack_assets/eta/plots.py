@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -13,9 +12,7 @@ from logitrack_assets.eta.evaluation.metrics import EvaluatedTrips
 from logitrack_assets.eta.training.backtest import Backtest
 from logitrack_assets.eta.variant import Variant
 from logitrack_assets.nyc_calendar import hour_of_day
-from logitrack_assets.plotting import BLUE, GREY, ORANGE, new_axes
-
-_HOUR_TICKS = range(0, 24, 3)
+from logitrack_assets.plotting import BLUE, GREY, ORANGE, label_hours, new_axes
 
 
 def evaluation_plots(
@@ -42,7 +39,7 @@ def plot_error_by_hour(evaluated: Mapping[Variant, EvaluatedTrips]) -> Figure:
         hours, error = _mean_by_hour(trips, np.abs(predicted - trips.real))
         axes.plot(hours, error, marker="o", markersize=3, label=name, color=colour)
     axes.set_ylim(bottom=0)
-    _label_hours(axes)
+    label_hours(axes)
     axes.legend(frameon=False)
     return figure
 
@@ -64,7 +61,7 @@ def plot_coverage_by_hour(zones: EvaluatedTrips, level: float) -> Figure:
     axes.bar(hours, coverage, color=BLUE)
     axes.axhline(level, color=ORANGE)
     axes.set_ylim(0, 1)
-    _label_hours(axes)
+    label_hours(axes)
     return figure
 
 
@@ -95,8 +92,3 @@ def _mean_by_hour(
     trips = np.bincount(hour, minlength=24)
     hours = np.flatnonzero(trips)
     return hours, np.bincount(hour, weights=values, minlength=24)[hours] / trips[hours]
-
-
-def _label_hours(axes: Axes) -> None:
-    axes.set_xticks(_HOUR_TICKS)
-    axes.set_xlim(-0.7, 23.7)

@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 
 from logitrack_assets.files import write_json
 from logitrack_assets.lake import MANIFEST, Lake
-from logitrack_assets.plotting import PALETTE, label_hours, new_axes
 from logitrack_assets.trips.manifest import MonthManifest, RowCounts
 from logitrack_assets.trips.metadata import months_overview, preview_trips, rejected_metadata, silver_metadata
 from logitrack_assets.trips.plots import rejections_by_rule
@@ -82,11 +81,3 @@ def test_rejections_figure_starts_at_zero_and_labels_at_most_twelve_months(tmp_p
 def test_rejections_figure_of_months_without_rejections_is_drawn(tmp_path):
     (axes,) = rejections_by_rule([clean_month(Lake(tmp_path), "2019-01", rejected=0)]).axes
     assert list(axes.patches) == []
-
-
-def test_hours_are_labelled_every_three():
-    _, axes = new_axes("title", "hour", "minutes")
-    (line,) = axes.plot(range(24), range(24))
-    label_hours(axes)
-    assert list(axes.get_xticks()) == list(range(0, 24, 3))
-    assert line.get_color() == PALETTE[0]
