@@ -55,7 +55,9 @@ check_freshness = define_asset_job(
 )
 
 check_freshness_daily = ScheduleDefinition(
+    name="check_freshness_daily",
     job=check_freshness,
+    description="Every morning: how long ago the newest month of each table was due.",
     cron_schedule="0 9 * * *",
     execution_timezone="America/New_York",
     default_status=DefaultScheduleStatus.RUNNING,

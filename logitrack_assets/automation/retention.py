@@ -126,7 +126,9 @@ def clean_up() -> None:
 
 
 clean_up_weekly = ScheduleDefinition(
+    name="clean_up_weekly",
     job=clean_up,
+    description="Every Sunday: removes runs, logs and requests that are older than the settings keep them.",
     cron_schedule="30 4 * * 0",
     execution_timezone="America/New_York",
     default_status=DefaultScheduleStatus.RUNNING,

@@ -104,6 +104,8 @@ def test_monitored_assets_have_a_freshness_policy() -> None:
 def test_jobs_and_sensors_exist_and_jobs_have_a_time_limit() -> None:
     repository = defs.get_repository_def()
     names = set(repository.job_names)
+    schedules = {schedule.name for schedule in repository.schedule_defs}
+    assert schedules == {"ingest_monthly", "clean_up_weekly", "check_freshness_daily"}, "as docs/operations.md has them"
     assert {"ingest_month", "retrain_eta", "rebuild_month", "run_checks", "clean_up"} <= names
     assert {sensor.name for sensor in repository.sensor_defs} >= {
         "ingest_published_months",
@@ -115,7 +117,11 @@ def test_jobs_and_sensors_exist_and_jobs_have_a_time_limit() -> None:
         assert "dagster/max_runtime" in repository.get_job(job).tags, job
 
 
-def test_every_check_has_a_description() -> None:
+def test_jobs_schedules_sensors_and_checks_have_a_description() -> None:
+    repository = defs.get_repository_def()
+    jobs = [repository.get_job(name) for name in repository.job_names if not name.startswith("__")]
+    for definition in (*jobs, *repository.schedule_defs, *repository.sensor_defs):
+        assert len(definition.description or "") > 20, definition.name
     for check in defs.get_repository_def().asset_checks_defs_by_key.values():
         for spec in check.check_specs:
             assert len(spec.description or "") > 20, spec.name
