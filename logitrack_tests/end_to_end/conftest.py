@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,24 @@ mutation Launch($params: ExecutionParams!) {
     ... on RunConfigValidationInvalid { errors { message } }
     ... on InvalidSubsetError { message }
   }
+}
+"""
+ASSET_NODES = """
+query AssetNodes {
+  assetNodes {
+    assetKey { path }
+    isMaterializable
+    isPartitioned
+    partitionKeys
+    partitionStats { numMaterialized numFailed }
+    staleStatus
+    staleCauses { key { path } reason }
+  }
+}
+"""
+PARTITIONS = """
+query Partitions($assetKeys: [AssetKeyInput!]!, $months: [String!]!) {
+  assetNodes(assetKeys: $assetKeys) { assetKey { path } staleStatusByPartition(partitions: $months) }
 }
 """
 STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
@@ -127,6 +145,18 @@ class Installation:
         content = answer.json()
         assert "errors" not in content, content
         return content["data"]
+
+    def asset_nodes(self, months: Sequence[str]) -> dict[str, dict]:
+        """Return what the asset graph of the UI shows of each asset that Dagster materialises, by name.
+
+        A partitioned one has `staleStatusByPartition`, the states of these months in their order.
+        """
+        found = self.graphql(ASSET_NODES)["assetNodes"]
+        nodes = {node["assetKey"]["path"][0]: node for node in found if node["isMaterializable"]}
+        keys = [{"path": [name]} for name, node in nodes.items() if node["isPartitioned"]]
+        for node in self.graphql(PARTITIONS, assetKeys=keys, months=months)["assetNodes"]:
+            nodes[node["assetKey"]["path"][0]] |= node
+        return nodes
 
     def launch(self, job: str, *assets: str, **tags: str) -> str:
         """Queue a run of a job, or of some of its assets, as Dagster's UI does; return its id."""

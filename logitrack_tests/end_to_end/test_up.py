@@ -11,10 +11,58 @@ from pathlib import Path
 
 import httpx2
 import psutil
+import pytest
 
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.conftest import REPOSITORY
 from logitrack_tests.end_to_end.conftest import MONTHS, SELECTOR, Installation
+
+REEXECUTE = """
+mutation LaunchPipelineReexecution($reexecutionParams: ReexecutionParams) {
+  launchPipelineReexecution(reexecutionParams: $reexecutionParams) {
+    __typename
+    ... on LaunchRunSuccess { run { runId parentRunId rootRunId } }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def test_nothing_is_unsynced_after_up(running: Installation) -> None:
+    """First test of the module: a later one materialises a month again."""
+    nodes = running.asset_nodes(MONTHS)
+    assert set(nodes) >= {"bronze_trips", "trip_stats", "eta_drift", "eta_model", "eta_champion"}
+    for name, node in nodes.items():
+        assert (node["staleStatus"], node["staleCauses"]) == ("FRESH", []), name
+        if node["isPartitioned"]:
+            assert node["staleStatusByPartition"] == ["FRESH"] * len(MONTHS), name
+            assert node["partitionStats"] == {"numMaterialized": len(MONTHS), "numFailed": 0}, name
+
+
+@pytest.fixture
+def checks_run_id(running: Installation) -> str:
+    """Id of a run of `logitrack check`: that of `test_check`, or a new one where this module runs alone."""
+    newest = "select run_id from runs where pipeline_name = 'run_checks' and status = 'SUCCESS' order by id desc"
+    if not running.query(newest):
+        result = running.run("check", "--months", MONTHS[0])
+        assert result.returncode == 0, result.stdout + result.stderr
+    return running.query(newest)[0]
+
+
+def test_run_of_the_command_line_is_executed_again_from_the_ui(running: Installation, checks_run_id: str) -> None:
+    """Send what the button *Re-execute all* sends."""
+    parameters = {"parentRunId": checks_run_id, "strategy": "ALL_STEPS", "extraTags": []}
+    result = running.graphql(REEXECUTE, reexecutionParams=parameters)["launchPipelineReexecution"]
+    assert result["__typename"] == "LaunchRunSuccess", result
+    assert (result["run"]["parentRunId"], result["run"]["rootRunId"]) == (checks_run_id, checks_run_id)
+    assert running.wait_for_run(result["run"]["runId"], seconds=180) == "SUCCESS"
+
+
+def test_health_of_the_platform_is_ok(running: Installation) -> None:
+    answer = httpx2.get(f"{running.dagster}/health", timeout=30)
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok"), answer.text
+    assert answer.json()["checks"]["daemon"]["fact"] == "all heartbeats are recent"
+    assert answer.json()["checks"]["newest_month"]["fact"].startswith(f"The newest of {len(MONTHS)} months is")
 
 
 def test_month_is_materialised_from_the_ui(running: Installation) -> None:
@@ -25,7 +73,7 @@ def test_month_is_materialised_from_the_ui(running: Installation) -> None:
 
 
 def test_runs_of_the_command_line_are_runs_of_the_code_location(running: Installation) -> None:
-    """Find the demo's own runs on the pages of their jobs, and execute one again, as the UI does."""
+    """Find the demo's own runs on the pages of their jobs, with the permission to execute them again."""
     query = """
     query Runs($filter: RunsFilter!) {
       runsOrError(filter: $filter) {
