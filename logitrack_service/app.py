@@ -32,6 +32,7 @@ from logitrack_service.observability.logs import configure_logs
 from logitrack_service.observability.memory import frozen_heap
 from logitrack_service.observability.routes import operations_routes
 from logitrack_service.observability.telemetry import instrument
+from logitrack_service.predictions import model_routes as models
 from logitrack_service.predictions import routes as predictions
 from logitrack_service.settings import ServiceSettings, get_service_settings
 
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
             *auth.routes,
             *accounts.routes,
             *predictions.routes,
+            *models.routes,
             *analytics.routes,
             *zones.routes,
             *operations_routes(

@@ -23,7 +23,8 @@ from logitrack_assets.eta import plots, tracking
 from logitrack_assets.eta.artifact import CARD, FORMAT
 from logitrack_assets.eta.drift import DriftMeasurement, find_drift
 from logitrack_assets.eta.drift_store import write_measurements
-from logitrack_assets.eta.evaluation.gates import GateResult, evaluate_gates
+from logitrack_assets.eta.evaluation.gates import GateResult, evaluate_gates, gate_record
+from logitrack_assets.eta.gate_records import record_gates
 from logitrack_assets.eta.model_card import markdown_table
 from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
@@ -49,6 +50,8 @@ from logitrack_assets.trips.verdicts import months_to_train, recorded_problems
 
 CODE_VERSION = f"eta-{FORMAT}"
 MAX_MONTHS_PER_RUN = 24
+TRAINING_MONTHS_PASSED = "training_months_passed"
+"""Name of the demand on the months, which is evaluated with the gates."""
 MODEL_VERSION = "model_version"
 """Metadata entry of eta_drift: the version that a month was compared with."""
 
@@ -183,7 +186,11 @@ def eta_champion(
         raise Failure("There is no candidate to promote. Materialise eta_model first.", allow_retries=False)
     models = registry.open()
     results = evaluate_gates(models, version)
-    results["training_months_passed"] = _training_months_passed(models, version, lake.open(context.log.info))
+    records = [gate_record(name, result) for name, result in results.items()]
+    months_passed = _training_months_passed(models, version, lake.open(context.log.info))
+    records.append(gate_record(TRAINING_MONTHS_PASSED, months_passed, rule=_training_months_passed.__doc__))
+    record_gates(models, version, records)
+    results[TRAINING_MONTHS_PASSED] = months_passed
     _require_passed(models, version, results)
     previous = models.champion()
     if previous is None or previous.version != version:
@@ -194,7 +201,7 @@ def eta_champion(
 
 
 def _training_months_passed(models: ModelRegistry, version: str, lake: Lake) -> GateResult:
-    """Return whether no training month has failed a blocking check in the version that the candidate was trained on."""
+    """No training month failed a blocking check in the version that the candidate was trained on."""
     failed = [
         f"{row.month}: {problem}"
         for row in models.manifest(version).training

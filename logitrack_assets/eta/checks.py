@@ -11,7 +11,8 @@ from dagster import (
 from logitrack_assets.eta.artifact import ArtifactError
 from logitrack_assets.eta.assets import MODEL_VERSION, eta_drift, eta_model
 from logitrack_assets.eta.drift_store import read_drifted_months
-from logitrack_assets.eta.evaluation.gates import GATES, GateResult
+from logitrack_assets.eta.evaluation.gates import GATES, GateResult, gate_record, gate_rule
+from logitrack_assets.eta.gate_records import record_gates
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource
 from logitrack_assets.materializations import VERSION, RecordedMaterializations
@@ -19,18 +20,19 @@ from logitrack_assets.resources import WarehouseResource
 
 
 def evaluate_gate(models: ModelRegistry, version: str, name: str) -> GateResult:
-    """Return the result of one gate; a version that cannot be evaluated fails it, and a failure is recorded."""
+    """Return the result of one gate, and record it; a version that cannot be evaluated fails it."""
     try:
         result = GATES[name](models, version)
     except (ArtifactError, OSError, ValueError, KeyError) as error:
         result = GateResult(False, f"It could not be evaluated: {error}")
+    record_gates(models, version, [gate_record(name, result)])
     if not result.passed:
         models.record_rejection(version, f"{name}: {result.why}")
     return result
 
 
 def _gate_check(name: str) -> AssetChecksDefinition:
-    @asset_check(name=name, asset=eta_model, blocking=True, description=" ".join((GATES[name].__doc__ or "").split()))
+    @asset_check(name=name, asset=eta_model, blocking=True, description=gate_rule(name))
     def check_gate(context: AssetCheckExecutionContext, registry: ModelRegistryResource) -> AssetCheckResult:
         version = RecordedMaterializations(context.instance, context.run.run_id).text("eta_model", VERSION)
         if version is None:

@@ -1,9 +1,9 @@
-"""/predict, /predict/…, /outcomes, /model and /models."""
+"""/predict, /predict/… and /outcomes."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -35,8 +35,6 @@ from logitrack_service.predictions.schemas import (
     FleetName,
     MatrixRequest,
     MatrixResponse,
-    ModelHistoryResponse,
-    ModelResponse,
     OutcomeBatch,
     OutcomeReport,
     OutcomeResponse,
@@ -242,35 +240,10 @@ def _has_outcomes(body: bytes) -> bool:
         return False
 
 
-@get("/model", responses=problem_responses(UnavailableError), summary="Get the loaded model", tags=["model"])
-async def get_model(model_reloader: NamedDependency[ModelReloader]) -> ModelResponse:
-    """Return the manifest of the loaded model: metrics, training months, features and intervals."""
-    model = model_reloader.require_model()
-    return ModelResponse(
-        model_version=model.champion.version,
-        champion=model.champion.model_dump(mode="json"),
-        loaded_at=datetime.fromtimestamp(model.loaded_at, UTC),
-        card=model.predictor.manifest.model_dump(mode="json"),
-    )
-
-
-@get("/models", summary="List the promotions", tags=["model"])
-async def list_models(model_reloader: NamedDependency[ModelReloader]) -> ModelHistoryResponse:
-    """Return all promotions, newest first: which version, by whom, when and why."""
-    history = await asyncio.to_thread(model_reloader.registry.history)
-    return ModelHistoryResponse(
-        serving=model_reloader.version(),
-        trouble=model_reloader.last_error,
-        history=[champion.model_dump(mode="json") for champion in reversed(history)],
-    )
-
-
 routes = [
     predict_trip,
     predict_batch,
     predict_matrix,
     list_departures,
     report_outcomes,
-    get_model,
-    list_models,
 ]

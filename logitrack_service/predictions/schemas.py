@@ -249,20 +249,3 @@ class OutcomeResponse(msgspec.Struct):
     already_known: int
     conflicting: list[str]
     unknown: list[str]
-
-
-class ModelResponse(msgspec.Struct):
-    """The loaded model: its promotion (`champion`) and its manifest (`card`)."""
-
-    model_version: str
-    champion: dict[str, Any]
-    loaded_at: datetime
-    card: dict[str, Any]
-
-
-class ModelHistoryResponse(msgspec.Struct):
-    """The loaded version, why a newer champion is not loaded (`trouble`), and all promotions, newest first."""
-
-    serving: str | None
-    trouble: str | None
-    history: list[dict[str, Any]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from logitrack_assets.eta.evaluation.coverage import overall_deviation
 from logitrack_assets.eta.evaluation.holdout import HOLDOUT_FILE, Holdout
 from logitrack_assets.eta.evaluation.slices import MIN_SLICE_TRIPS
 from logitrack_assets.eta.features import TripBatch
+from logitrack_assets.eta.gate_records import GateRecord
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.eta.variant import Variant
 
@@ -214,6 +216,23 @@ GATES: dict[str, Callable[[ModelRegistry, str], GateResult]] = {
     "not_worse_than_champion": not_worse_than_champion,
     "interval_coverage": interval_coverage,
 }
+
+
+def gate_rule(name: str) -> str:
+    """Return what a gate demands, as one line."""
+    return " ".join((GATES[name].__doc__ or "").split())
+
+
+def gate_record(name: str, result: GateResult, *, rule: str | None = None) -> GateRecord:
+    """Return a result as it is kept with the version, evaluated now; `rule` describes what is not one of `GATES`."""
+    return GateRecord(
+        name=name,
+        rule=rule or gate_rule(name),
+        passed=result.passed,
+        reason=result.why,
+        facts=result.facts,
+        evaluated_at=datetime.now(UTC).replace(microsecond=0),
+    )
 
 
 def evaluate_gates(models: ModelRegistry, version: str) -> dict[str, GateResult]:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from logitrack_assets.eta.artifact import sha256
-from logitrack_assets.eta.evaluation.gates import evaluate_gates
+from logitrack_assets.eta.checks import evaluate_gate
+from logitrack_assets.eta.evaluation.gates import GATES, MAX_PARITY_ERROR_MINUTES, evaluate_gates
 from logitrack_assets.eta.evaluation.holdout import HOLDOUT_FILE, Holdout
+from logitrack_assets.eta.gate_records import read_gates
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.eta.examples import constant_holdout, publish_version, random_trips
 
@@ -89,3 +91,22 @@ def test_altered_artifact_fails_before_other_gates_run(models):
     results = evaluate_gates(models, version)
     assert list(results) == ["artifact_valid"]
     assert "altered" in results["artifact_valid"].why
+
+
+def test_every_evaluated_gate_is_kept_with_the_version(models):
+    version = publish_version(models, trips=random_trips(400))
+    for name in GATES:
+        evaluate_gate(models, version, name)
+    records = {record.name: record for record in read_gates(models, version)}
+    assert list(records) == list(GATES)
+    assert records["serving_parity"].passed
+    assert records["serving_parity"].facts["allowed_minutes"] == MAX_PARITY_ERROR_MINUTES
+    assert all(record.rule and record.reason for record in records.values())
+
+
+def test_unreadable_gate_records_are_none_and_are_replaced(models):
+    version = publish_version(models, trips=random_trips(400))
+    (models.folder / f"{version}.gates.json").write_text("[{")
+    assert read_gates(models, version) == []
+    evaluate_gate(models, version, "interval_coverage")
+    assert [record.name for record in read_gates(models, version)] == ["interval_coverage"]
