@@ -139,6 +139,15 @@ Index(  # one event per promotion, however many workers record it
     postgresql_where=audit_events.c.event == "model_promoted",
 )
 
+saved_queries = Table(
+    "saved_queries",
+    SERVICE,
+    Column("account_id", BigInteger, ForeignKey(accounts.c.account_id, ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sql", Text, nullable=False),
+    _instant("updated_at", default_now=True),
+)
+
 # --- service: predictions ---------------------------------------------------------------------------------------------
 
 predictions = Table(

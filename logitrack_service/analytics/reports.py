@@ -95,7 +95,7 @@ def _row(row_type: type[Row], record: dict[str, Any]) -> Row:
 
 
 def _result(statement: ReportStatement[Row], rows: list[Row], etag: str) -> ReportResult[Row]:
-    trips = sum(getattr(row, statement.count_column) or 0 for row in rows)
+    trips = sum(getattr(row, statement.count_column) or 0 for row in rows) if statement.count_column else 0
     following = None
     if statement.sort_key and len(rows) == statement.page_rows:
         following = encode_cursor(*(getattr(rows[-1], name) for name in statement.sort_key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 import structlog
@@ -14,15 +15,18 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_assets.reference.zones import FIRST_ZONE, LAST_ZONE
-from logitrack_service.analytics import statements
+from logitrack_service.analytics import statements, workbench
 from logitrack_service.analytics.filters import Filters, provide_filters
 from logitrack_service.analytics.pages import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from logitrack_service.analytics.query import AnalystQueries, QueryRequest
 from logitrack_service.analytics.reports import Reports
 from logitrack_service.analytics.responses import CSV, ReportT, negotiated_format, query_response, report_response
 from logitrack_service.analytics.schemas import (
+    CoverageReport,
+    DriftReport,
     Fleet,
     HourReport,
+    LiveErrorDayReport,
     LiveErrorReport,
     MonthReport,
     PaymentReport,
@@ -36,6 +40,7 @@ from logitrack_service.analytics.schemas import (
 from logitrack_service.analytics.statements import Direction, ReportStatement
 from logitrack_service.auth.audit import audit
 from logitrack_service.auth.guards import require_analyst
+from logitrack_service.auth.schemas import NO_NUL
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import (
     InvalidFieldsError,
@@ -47,11 +52,17 @@ from logitrack_service.http.openapi import parameter_link, problem_responses
 
 MAX_QUERY_BODY_BYTES = 200_000
 MAX_AUDITED_CHARACTERS = 4_000  # of a query's text in the audit table
+DEFAULT_LIVE_DAYS = 90
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ROWS, description="Rows of a page.")]
 After = Annotated[str | None, QueryParameter(max_length=200, description="`next` of the previous page.")]
 Format = Annotated[
     ReportFormat | None, QueryParameter(description="Format of the response; takes precedence over `Accept`.")
+]
+
+ModelVersion = Annotated[str | None, QueryParameter(max_length=100, pattern=NO_NUL, description="Model version.")]
+Since = Annotated[
+    date | None, QueryParameter(description=f"First day of the pickup; {DEFAULT_LIVE_DAYS} days ago if omitted.")
 ]
 
 # What the handlers of all reports declare.
@@ -182,12 +193,56 @@ async def rejections(
 async def live_error(
     request: Request[Identity, Any, Any],
     reports: NamedDependency[Reports],
-    model_version: Annotated[str | None, QueryParameter(max_length=100, description="Version of the model.")] = None,
+    model_version: ModelVersion = None,
     fleet: FromQuery[Fleet | None] = None,
     format: Format = None,
 ) -> Response[LiveErrorReport]:
     """Return error, bias and interval coverage of predictions with a reported outcome."""
     return await _respond(request, reports, statements.select_live_error(model_version, fleet), LiveErrorReport, format)
+
+
+@get("/live-error/days", summary="Error of live predictions by day", **_REPORT)
+async def live_error_days(
+    request: Request[Identity, Any, Any],
+    reports: NamedDependency[Reports],
+    since: Since = None,
+    model_version: ModelVersion = None,
+    fleet: FromQuery[Fleet | None] = None,
+    format: Format = None,
+) -> Response[LiveErrorDayReport]:
+    """Return error, bias and interval coverage by day of the pickup, newest first, from outcomes that count."""
+    statement = statements.select_live_error_days(since or _default_since(), model_version, fleet)
+    return await _respond(request, reports, statement, LiveErrorDayReport, format)
+
+
+@get("/coverage", summary="Coverage of intervals by level", **_REPORT)
+async def coverage(
+    request: Request[Identity, Any, Any],
+    reports: NamedDependency[Reports],
+    since: Since = None,
+    model_version: ModelVersion = None,
+    fleet: FromQuery[Fleet | None] = None,
+    format: Format = None,
+) -> Response[CoverageReport]:
+    """Return which share of real durations lay inside their intervals, for each level that was requested."""
+    statement = statements.select_coverage(since or _default_since(), model_version, fleet)
+    return await _respond(request, reports, statement, CoverageReport, format)
+
+
+@get("/drift", summary="Drift of months", **_REPORT)
+async def drift(
+    request: Request[Identity, Any, Any],
+    filters: NamedDependency[Filters],
+    reports: NamedDependency[Reports],
+    model_version: ModelVersion = None,
+    format: Format = None,
+) -> Response[DriftReport]:
+    """Return how much each month after a model's training differs from it, by input, volume and error.
+
+    Without `model_version`, of the version that months were compared with last. Filters by zone and borough are
+    ignored.
+    """
+    return await _respond(request, reports, statements.select_drift(filters, model_version), DriftReport, format)
 
 
 @post(
@@ -229,6 +284,10 @@ async def query(
     return query_response(result, milliseconds, result_format)
 
 
+def _default_since() -> date:
+    return datetime.now(UTC).date() - timedelta(days=DEFAULT_LIVE_DAYS)
+
+
 async def _respond(
     request: Request[Any, Any, Any],
     reports: Reports,
@@ -266,7 +325,11 @@ routes = [
             months,
             rejections,
             live_error,
+            live_error_days,
+            coverage,
+            drift,
             query,
+            *workbench.route_handlers,
         ],
         dependencies={"filters": Provide(provide_filters, sync_to_thread=False)},
         tags=["analytics"],

@@ -5,7 +5,7 @@ Durations are minutes; hours and weekdays are New York wall-clock time; floats a
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -117,6 +117,51 @@ class LiveErrorRow(msgspec.Struct, frozen=True):
     coverage: float
 
 
+class LiveErrorDayRow(msgspec.Struct, frozen=True):
+    """Error of one model version's predictions of rides of one day and fleet, from reported outcomes that count.
+
+    `median_error_minutes` is the median absolute error. `coverage` is the share of outcomes inside the predicted
+    interval and should equal `level`, the mean level of those intervals.
+    """
+
+    day: date
+    fleet: Fleet
+    model_version: str
+    outcomes: int
+    mae_minutes: Minutes
+    median_error_minutes: Minutes
+    bias_minutes: Minutes
+    coverage: float
+    level: float
+
+
+class CoverageRow(msgspec.Struct, frozen=True):
+    """Share of outcomes inside intervals of one level, which the share should equal; by model version and fleet."""
+
+    model_version: str
+    fleet: Fleet
+    level: float
+    outcomes: int
+    coverage: float
+    width_minutes: Minutes
+
+
+class DriftRow(msgspec.Struct, frozen=True):
+    """One measure of a month and fleet beside the months that a model version was trained on.
+
+    `measure` is `psi` with the name of an input (population stability index), `volume ratio` (trips relative to the
+    median training month) or `error ratio` (error relative to that of the evaluation).
+    """
+
+    month: Month
+    fleet: Fleet
+    model_version: str
+    measure: Annotated[str, msgspec.Meta(examples=["psi hour"])]
+    value: float | None
+    threshold: float | None
+    drifted: bool
+
+
 class ReportResponse(msgspec.Struct):
     """Rows and their origin.
 
@@ -178,6 +223,24 @@ class LiveErrorReport(ReportResponse):
     """Report by model version and hour of the day."""
 
     rows: list[LiveErrorRow]
+
+
+class LiveErrorDayReport(ReportResponse):
+    """Report by day, fleet and model version."""
+
+    rows: list[LiveErrorDayRow]
+
+
+class CoverageReport(ReportResponse):
+    """Report by model version, fleet and level."""
+
+    rows: list[CoverageRow]
+
+
+class DriftReport(ReportResponse):
+    """Report by month, fleet, model version and measure."""
+
+    rows: list[DriftRow]
 
 
 class QueryResponse(msgspec.Struct):

@@ -6,6 +6,7 @@ Reports read the rollups, which count all trips, wherever a rollup has the reque
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -13,8 +14,11 @@ import msgspec
 from logitrack_service.analytics.filters import Filters
 from logitrack_service.analytics.pages import decode_cursor
 from logitrack_service.analytics.schemas import (
+    CoverageRow,
+    DriftRow,
     Fleet,
     HourRow,
+    LiveErrorDayRow,
     LiveErrorRow,
     MonthRow,
     PaymentRow,
@@ -39,7 +43,7 @@ class ReportStatement(Generic[Row]):
         sql: Statement whose columns are named as the fields of `row_type`.
         values: Values of the statement's named parameters.
         row_type: Type of a row.
-        count_column: Field whose sum is the number of trips (or outcomes) in the report.
+        count_column: Field whose sum is the number of trips (or outcomes) in the report; empty if none is.
         source: Where the rows come from.
         approximate: Fields that are computed from sketches, with a relative error of at most 1%.
         sort_key: Fields that the cursor of the next page holds; empty for a report without pages.
@@ -228,6 +232,59 @@ def select_live_error(model_version: str | None, fleet: Fleet | None) -> ReportS
     """
     values = {"version": model_version, "fleet": fleet}
     return ReportStatement(sql, values, LiveErrorRow, count_column="outcomes", source="live")
+
+
+def select_live_error_days(
+    since: date, model_version: str | None, fleet: Fleet | None
+) -> ReportStatement[LiveErrorDayRow]:
+    """Return the error of live predictions by day of the pickup, fleet and model version, newest day first."""
+    sql = f"""
+        select pickup_at::date as day, fleet, model_version, count(*) as outcomes,
+               avg(abs(error_minutes))::float8 as mae_minutes,
+               percentile_cont(0.5) within group (order by abs(error_minutes))::float8 as median_error_minutes,
+               avg(error_minutes)::float8 as bias_minutes,
+               avg(in_interval::int)::float8 as coverage, avg(level)::float8 as level
+        from analytics.outcomes where {_LIVE_CONDITION}
+        group by 1, 2, 3 order by 1 desc, 2, 3 limit {MAX_ROWS}
+    """
+    return _live_statement(sql, LiveErrorDayRow, since, model_version, fleet)
+
+
+def select_coverage(since: date, model_version: str | None, fleet: Fleet | None) -> ReportStatement[CoverageRow]:
+    """Return the coverage of live intervals by their level, model version and fleet."""
+    sql = f"""
+        select model_version, fleet, round(level::numeric, 3)::float8 as level, count(*) as outcomes,
+               avg(in_interval::int)::float8 as coverage, avg(high_minutes - low_minutes)::float8 as width_minutes
+        from analytics.outcomes where {_LIVE_CONDITION}
+        group by 1, 2, 3 order by 1 desc, 2, 3 limit {MAX_ROWS}
+    """
+    return _live_statement(sql, CoverageRow, since, model_version, fleet)
+
+
+_LIVE_CONDITION = """
+    counted and pickup_at >= :since and (cast(:version as text) is null or model_version = :version)
+    and (cast(:fleet as text) is null or fleet = :fleet)
+"""
+
+
+def _live_statement(
+    sql: str, row_type: type[Row], since: date, model_version: str | None, fleet: Fleet | None
+) -> ReportStatement[Row]:
+    values = {"since": since, "version": model_version, "fleet": fleet}
+    return ReportStatement(sql, values, row_type, count_column="outcomes", source="live")
+
+
+def select_drift(filters: Filters, model_version: str | None) -> ReportStatement[DriftRow]:
+    """Return the drift of months, newest first; of the version that was compared last if none is given."""
+    where, values = filters.where()
+    sql = f"""
+        select month, fleet, model_version, measure, value, threshold, drifted from warehouse.eta_drift
+        where {where} and model_version = coalesce(cast(:version as text), (
+            select model_version from warehouse.eta_drift order by computed_at desc, model_version desc limit 1
+        ))
+        order by month desc, fleet, measure limit {MAX_ROWS}
+    """
+    return ReportStatement(sql, values | {"version": model_version}, DriftRow, count_column="", source="live")
 
 
 def _hour_rollup(filters: Filters) -> tuple[str, str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""HTTP handlers of admins: /accounts."""
+"""HTTP handlers of admins: /accounts and /audit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import msgspec
 from litestar import Request, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from logitrack_service.auth.administration import AccountAdministration
+from logitrack_service.auth.audit import find_audit_events
 from logitrack_service.auth.guards import require_admin
 from logitrack_service.auth.roles import Role
 from logitrack_service.auth.schemas import (
     EXAMPLE_PASSWORD,
     MAX_BODY_BYTES,
+    NO_NUL,
+    Instant,
     NewPassword,
     Profile,
     SessionEntry,
@@ -27,12 +31,18 @@ from logitrack_service.errors import ConflictError, NotFoundError, UnavailableEr
 from logitrack_service.http.openapi import problem_responses
 
 DEFAULT_PAGE_ACCOUNTS, MAX_PAGE_ACCOUNTS = 100, 500
+MAX_EVENT_ID = 2**63 - 1  # PostgreSQL's bigint
 
 AfterUsername = Annotated[
     str | None,
-    QueryParameter(max_length=200, pattern=r"^[^\x00]*$", description="`next` of the previous page."),
+    QueryParameter(max_length=200, pattern=NO_NUL, description="`next` of the previous page."),
 ]
 AccountLimit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ACCOUNTS, description="Accounts of a page.")]
+
+EventLimit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_ACCOUNTS, description="Events of a page.")]
+BeforeEvent = Annotated[int | None, QueryParameter(ge=1, le=MAX_EVENT_ID, description="`next` of the previous page.")]
+EventName = Annotated[str | None, QueryParameter(max_length=100, pattern=NO_NUL, description="Kind of event.")]
+EventUsername = Annotated[str | None, QueryParameter(max_length=200, pattern=NO_NUL, description="Name of an account.")]
 
 
 class AccountPage(msgspec.Struct):
@@ -40,6 +50,25 @@ class AccountPage(msgspec.Struct):
 
     rows: list[Profile]
     next: Annotated[str | None, msgspec.Meta(description="Name to send as `after` for the next page.")] = None
+
+
+class AuditEntry(msgspec.Struct):
+    """A recorded event: logins, changes of accounts, promotions, analysts' queries. `detail` depends on the event."""
+
+    event_id: int
+    at: Instant
+    event: str
+    username: str | None
+    address: str | None
+    request_id: str | None
+    detail: dict[str, Any] | None
+
+
+class AuditPage(msgspec.Struct):
+    """A page of events, newest first. `next` is null on the last page."""
+
+    rows: list[AuditEntry]
+    next: Annotated[int | None, msgspec.Meta(description="Id to send as `before` for the next page.")] = None
 
 
 class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -230,7 +259,28 @@ async def end_account_session(
     await session_control.end_session(account_id, str(session_id), actor=actor_of(request))
 
 
+@get(
+    "/audit",
+    guards=[require_admin],
+    responses=problem_responses(UnavailableError),
+    summary="List audit events",
+    tags=["identity"],
+)
+async def list_audit_events(
+    engine: NamedDependency[AsyncEngine],
+    limit: EventLimit = DEFAULT_PAGE_ACCOUNTS,
+    before: BeforeEvent = None,
+    event: EventName = None,
+    username: EventUsername = None,
+) -> AuditPage:
+    """Return what was recorded of logins, accounts, models and analysts' queries, newest first. Requires admin."""
+    found = await find_audit_events(engine, before=before, event=event, username=username, limit=limit + 1)
+    rows = [AuditEntry(**row) for row in found[:limit]]
+    return AuditPage(rows, next=rows[-1].event_id if len(found) > limit else None)
+
+
 routes = [
+    list_audit_events,
     list_accounts,
     change_role,
     change_vouched,

@@ -1,10 +1,12 @@
-"""Audit events of accounts, in the log and in PostgreSQL. They never contain a password, a token or a key."""
+"""Audit events of accounts, models and queries, in the log and in PostgreSQL, without passwords, tokens and keys."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
-from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from logitrack_assets.database.tables import audit_events
 
@@ -32,3 +34,31 @@ async def audit(
             detail=detail or None,
         )
     )
+
+
+async def find_audit_events(
+    engine: AsyncEngine, *, before: int | None, event: str | None, username: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """Return events by column name, newest first; `before` is the id of an event, None for the newest."""
+    columns = audit_events.c
+    statement = (
+        select(
+            columns.event_id,
+            columns.at,
+            columns.event,
+            columns.username,
+            columns.address,
+            columns.request_id,
+            columns.detail,
+        )
+        .order_by(columns.event_id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(columns.event_id < before)
+    if event is not None:
+        statement = statement.where(columns.event == event)
+    if username is not None:
+        statement = statement.where(columns.username == username)
+    async with engine.connect() as connection:
+        return [dict(row) for row in (await connection.execute(statement)).mappings()]

@@ -18,6 +18,7 @@ from logitrack_service.auth.schemas import (
     EXAMPLE_PASSWORD,
     EXAMPLE_USERNAME,
     MAX_BODY_BYTES,
+    NO_NUL,
     NewPassword,
     Profile,
     SessionEntry,
@@ -51,7 +52,6 @@ _RENEWAL = body_link(
     refresh_token="$response.body#/refresh_token",  # noqa: S106  # a runtime expression
 )
 
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
 GivenPassword = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 
 

@@ -19,6 +19,7 @@ from logitrack_service.http.middleware import client_address
 
 MAX_BODY_BYTES = 16_384  # of a login, a registration or a change of an account
 
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
 EXAMPLE_USERNAME, EXAMPLE_PASSWORD = "dispatcher-1", "seven yellow cabs in the rain"
 
 Username = Annotated[

@@ -186,12 +186,17 @@ def test_unchanged_report_returns_304(service_home: ServiceHome, client: TestCli
         ),
         ("rejections", "month,fleet,rule,reason,trips,share"),
         ("live-error", "model_version,pickup_hour,outcomes,mae,bias,coverage"),
+        (
+            "live-error/days",
+            "day,fleet,model_version,outcomes,mae_minutes,median_error_minutes,bias_minutes,coverage,level",
+        ),
+        ("coverage", "model_version,fleet,level,outcomes,coverage,width_minutes"),
+        ("drift", "month,fleet,model_version,measure,value,threshold,drifted"),
     ],
 )
 def test_csv_without_rows_has_a_header(client: TestClient, user: User, report: str, header: str):
-    parameters = {"format": "csv"} | (
-        {"model_version": "none"} if report == "live-error" else {"from_month": "2031-01"}
-    )
+    live = report.startswith(("live-error", "coverage"))
+    parameters = {"format": "csv"} | ({"model_version": "none"} if live else {"from_month": "2031-01"})
     response = client.get(f"/analytics/{report}", params=parameters, headers=user.headers)
     assert response.status_code == 200
     assert response.text == header + "\n"
@@ -237,7 +242,45 @@ def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_us
             )
             isolated_home.run("insert into service.outcomes values (:id, 1, :real)", id=prediction_id, real=real)
         report = fetch_report(client, user, "live-error")
+        by_day = fetch_report(client, user, "live-error/days", since="2019-03-01")
+        coverage = fetch_report(client, user, "coverage", since="2019-03-01", fleet="yellow")
+        assert fetch_report(client, user, "live-error/days", since="2019-03-02")["rows"] == []
+        assert fetch_report(client, user, "live-error/days")["rows"] == [], "by default the last 90 days"
+        assert fetch_report(client, user, "coverage", since="2019-03-01", fleet="green")["rows"] == []
     assert report["rows"] == [
         {"model_version": "v1", "pickup_hour": 8, "outcomes": 2, "mae": 4.0, "bias": -2.0, "coverage": 0.5}
     ]
     assert (report["source"], report["trips"]) == ("live", 2)
+    assert by_day["trips"] == 2
+    assert by_day["rows"] == [
+        {
+            "day": "2019-03-01", "fleet": "yellow", "model_version": "v1", "outcomes": 2, "mae_minutes": 4.0,
+            "median_error_minutes": 4.0, "bias_minutes": -2.0, "coverage": 0.5, "level": 0.8,
+        }
+    ]  # fmt: skip
+    assert coverage["rows"] == [
+        {"model_version": "v1", "fleet": "yellow", "level": 0.8, "outcomes": 2, "coverage": 0.5, "width_minutes": 10.0}
+    ]
+
+
+def test_drift_is_that_of_the_version_compared_last(isolated_home: ServiceHome, new_user: Any):
+    for version, hours, value in (("old", 2, 0.5), ("new", 1, 0.25)):
+        isolated_home.run(
+            "insert into warehouse.eta_drift values ('2019-07', 'yellow', :version, 'psi hour', :value, 0.1, true,"
+            " now() - make_interval(hours => :hours))",
+            version=version,
+            value=value,
+            hours=hours,
+        )
+    with isolated_home.worker() as client:
+        user = new_user(client=client, home=isolated_home)
+        newest = fetch_report(client, user, "drift")
+        old = fetch_report(client, user, "drift", model_version="old", from_month="2019-07", fleet="yellow")
+        assert fetch_report(client, user, "drift", from_month="2019-08")["rows"] == []
+    assert newest["rows"] == [
+        {
+            "month": "2019-07", "fleet": "yellow", "model_version": "new", "measure": "psi hour", "value": 0.25,
+            "threshold": 0.1, "drifted": True,
+        }
+    ]  # fmt: skip
+    assert [row["value"] for row in old["rows"]] == [0.5]

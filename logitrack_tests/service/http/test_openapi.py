@@ -148,6 +148,7 @@ def test_links_lead_to_operations_and_their_parameters(operations: dict[tuple[st
         ("token", "refresh"),
         ("refresh", "refresh"),
         ("predictTrip", "reportOutcomes"),
+        ("listModels", "getVersion"),
         ("busiestZones", "busiestZones"),
         ("zonePairs", "zonePairs"),
     }
