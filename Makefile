@@ -5,19 +5,26 @@ BIN := .venv/bin
 COVERAGE_FLOOR := 89
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up demo test proof lint format lock wheel sample bench clean help
+CONSOLE := logitrack_service/console
+CONSOLE_SOURCES := $(shell find $(CONSOLE)/web -name node_modules -prune -o -type f -print) $(CONSOLE)/build.py \
+  logitrack_assets/reference/zones.csv logitrack_assets/reference/zones.topojson
+
+.PHONY: up demo test proof lint format lock wheel sample bench clean help console client
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
+# The API works without the console, so a machine that cannot reach the npm registry still comes up.
 up: .venv/ready  ## run everything until Ctrl-C
+	-@$(MAKE) --no-print-directory console
 	@$(BIN)/logitrack up
 
 demo: .venv/ready  ## run everything once, from trips to a prediction over HTTP
 	@$(BIN)/logitrack demo
 
 # Two workers: one runs a whole installation, the other Spark; both then share the rest.
-test: lint  ## lint, then every test but the long ones, with branch coverage
+test: lint console  ## lint, then every test but the long ones, with branch coverage
+	$(BIN)/python $(CONSOLE)/build.py --test
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadscope --no-loadscope-reorder --durations 15 \
 	  --cov --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 
@@ -31,10 +38,12 @@ lint: .venv/ready-dev  ## style, types, import contracts, database tables, OpenA
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m logitrack_assets.database.check
 	$(BIN)/python -m logitrack_tests.project.openapi_lint
+	$(BIN)/python $(CONSOLE)/build.py --check
 
 format: .venv/ready-dev  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python $(CONSOLE)/build.py --format
 
 bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under load (needs hey)
 	$(BIN)/python -m logitrack_tests.benchmarks.trips_month
@@ -47,7 +56,18 @@ sample: .venv/ready  ## rebuild the packaged sample of real trips
 lock: .venv/ready-dev  ## lock the dependencies of pyproject.toml and export them for pip
 	$(BIN)/python requirements/lock.py
 
-wheel: .venv/ready  ## build dist/logitrack-*.whl
+console: $(CONSOLE)/built/index.html  ## build the web console, with the Node.js of the machine or one from a wheel
+
+$(CONSOLE)/built/index.html: $(CONSOLE_SOURCES) | .venv/ready
+	@$(BIN)/python $(CONSOLE)/build.py --has-npm 2>/dev/null \
+	  || $(PIP) install --no-deps --require-hashes -r requirements/console.txt
+	@echo "Building the web console…"
+	@$(BIN)/python $(CONSOLE)/build.py
+
+client: .venv/ready-dev  ## write the types of the web console's client from the OpenAPI document
+	$(BIN)/python -m logitrack_tests.project.console_client
+
+wheel: console  ## build dist/logitrack-*.whl
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 .venv/bin/python:
@@ -69,4 +89,4 @@ wheel: .venv/ready  ## build dist/logitrack-*.whl
 	@touch $@
 
 clean:  ## remove the environment (never the data in .logitrack)
-	rm -rf .venv dist
+	rm -rf .venv dist $(CONSOLE)/built $(CONSOLE)/web/node_modules

@@ -29,6 +29,7 @@ from logitrack_service.auth.revocations import Revocations
 from logitrack_service.auth.session_control import SessionControl
 from logitrack_service.auth.sessions import session_policy
 from logitrack_service.auth.tokens import Tokens
+from logitrack_service.console.files import ConsoleFiles
 from logitrack_service.database import connect
 from logitrack_service.database_initializer import DatabaseInitializer
 from logitrack_service.observability.health import HealthCheck, Liveness, ReadinessProbe, check_database
@@ -85,6 +86,7 @@ class Components:
         self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log, self.prediction_ids, self.quotas)
         self.outcome_recorder = OutcomeRecorder(self.engine, self.prediction_ids, self.quotas)
         self.reports = Reports(self.engine)
+        self.console_files = ConsoleFiles()
         self.analyst_queries = AnalystQueries(analyst, self.engine, service_settings)
         self.readiness_probe = ReadinessProbe(
             {
@@ -117,6 +119,7 @@ class Components:
             "accounts": _provide(self.accounts),
             "analyst_queries": _provide(self.analyst_queries),
             "batcher": _provide(self.batcher),
+            "console_files": _provide(self.console_files),
             "engine": _provide(self.engine),
             "liveness": _provide(self.liveness),
             "login_service": _provide(self.login_service),

@@ -23,11 +23,12 @@ HERE = Path(__file__).parent
 LOCK = HERE.parent / "uv.lock"
 HEADER = "# Exported from uv.lock by `make lock`.\n"
 EXPORTS = {
+    "console": ("--only-group", "console"),
     "dev": ("--all-extras", "--all-groups"),
     "run": ("--extra", "service", "--extra", "assets", "--extra", "embedded", "--no-dev", "--group", "build"),
     "service": ("--extra", "service", "--extra", "otel", "--no-dev", "--group", "build"),
 }
-"""Options of `uv export` for each file: everything; what `make up` runs; the HTTP service alone."""
+"""Options of `uv export` for each file: Node.js for the web console; everything; what `make up` runs; the service."""
 
 _FILE_ADDRESS = re.compile(r'\b(?:url|path) = "(?:[^"]*/)?([^"/]+)"(?=, hash = )')
 

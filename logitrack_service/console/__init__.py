@@ -1,1 +1,1 @@
-"""Web pages: a form to try the API, and its documentation, served without a CDN."""
+"""Web pages: the console, a React application whose sources are in `web`, and the API documentation."""
