@@ -22,6 +22,7 @@ from logitrack_assets.eta.assets import assets as eta_assets
 from logitrack_assets.eta.assets import eta_champion
 from logitrack_assets.eta.checks import checks as eta_checks
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
+from logitrack_assets.platform_health import PlatformResource
 from logitrack_assets.resources import AlertWebhook, LakeResource, RetentionPolicy, WarehouseResource
 from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark import SparkResource
@@ -63,6 +64,7 @@ def resources_from_settings(settings: Settings) -> dict[str, ConfigurableResourc
         "retention": RetentionPolicy(
             keep_runs_days=settings.keep_runs_days, keep_requests_days=settings.keep_requests_days
         ),
+        "platform": PlatformResource(),
         "alerts": AlertWebhook(dagster_url=settings.dagster_address),
     }
 

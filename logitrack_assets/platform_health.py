@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import ConfigurableResource, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._daemon.controller import get_daemon_statuses
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.lake import Lake
 from logitrack_assets.run_workers import IN_PROGRESS_STATUSES, active_runs, orphaned_runs, stalled_runs
-from logitrack_assets.settings import Settings
+from logitrack_assets.settings import Settings, get_settings
 from logitrack_assets.spark_slots import free_spark_slots
 from logitrack_assets.trips.freshness import month_age
 
@@ -114,6 +114,15 @@ def check_newest_month(settings: Settings, today: date) -> str:
     if not age.passed:
         raise LogitrackError(age.text, hint="Look at the sensor `ingest_published_months` in Dagster's UI.")
     return age.text
+
+
+class PlatformResource(ConfigurableResource[Any]):
+    """The health of this installation, for sensors."""
+
+    def parts(self, instance: DagsterInstance, now: datetime) -> dict[str, dict[str, Any]]:
+        """Return `status`, `fact` and `hint` by part of the platform."""
+        parts: dict[str, dict[str, Any]] = platform_health(instance, get_settings(), now)["checks"]
+        return parts
 
 
 def platform_health(instance: DagsterInstance, settings: Settings, now: datetime | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from litestar.middleware import DefineMiddleware
 
 from logitrack_assets.database import database_url
 from logitrack_assets.settings import Settings, get_settings
-from logitrack_service import zones
+from logitrack_service import pipeline, zones
 from logitrack_service.analytics import routes as analytics
 from logitrack_service.auth import admin_routes as accounts
 from logitrack_service.auth import routes as auth
@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None, service_settings: ServiceSettin
             *predictions.routes,
             *models.routes,
             *analytics.routes,
+            *pipeline.routes,
             *zones.routes,
             *operations_routes(
                 metrics_guards=[] if open_metrics else [loopback_or_admin_guard(components.authenticator)]

@@ -12,6 +12,7 @@ from logitrack_assets.automation.jobs import (
     retrain_eta,
     run_checks,
 )
+from logitrack_assets.automation.pipeline_state import publish_pipeline_state
 from logitrack_assets.automation.published_months import ingest_monthly, ingest_published_months
 from logitrack_assets.automation.retention import clean_up, clean_up_weekly
 from logitrack_assets.automation.retraining import retrain_when_due
@@ -25,6 +26,12 @@ jobs: list[JobDefinition | UnresolvedAssetJobDefinition] = [
     clean_up,
 ]
 schedules = [ingest_monthly, clean_up_weekly, check_freshness_daily]
-sensors = [ingest_published_months, retrain_when_due, alert_on_failure, alert_on_conditions]
+sensors = [
+    ingest_published_months,
+    retrain_when_due,
+    alert_on_failure,
+    alert_on_conditions,
+    publish_pipeline_state,
+]
 
 __all__ = ["jobs", "schedules", "sensors"]

@@ -24,6 +24,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from logitrack_assets.automation.conditions import record_source_state
 from logitrack_assets.automation.jobs import ingest_month
+from logitrack_assets.automation.pipeline_state import record_published
 from logitrack_assets.lake import Lake
 from logitrack_assets.months import Month
 from logitrack_assets.partitions import MONTHS, contiguous, month_range
@@ -74,22 +75,19 @@ def months_to_probe(lake: Lake, fleets: Sequence[str], today: datetime) -> list[
 
 
 def months_due(
-    lake: Lake, source: Source, fleets: Sequence[str], launched: Mapping[str, LaunchedIngest], now: datetime
+    lake: Lake,
+    found: Mapping[tuple[str, str], PublishedFile | None],
+    launched: Mapping[str, LaunchedIngest],
+    now: datetime,
 ) -> dict[str, dict[str, str]]:
     """Return the published versions that the lake lacks, by month and fleet.
 
     Args:
         lake: Where ingested files have their receipts.
-        source: Where files are published.
-        fleets: Fleets to probe.
+        found: What is published for each (fleet, month), None for nothing.
         launched: Launches of earlier ticks, by `fleet/month`; they prevent a second launch of the same version.
         now: Time of this tick, UTC.
-
-    Raises:
-        SourceError: The source does not answer, or is so slow that nothing was found in the time of a tick.
     """
-    probes = months_to_probe(lake, fleets, now)
-    found = probe_files(source, probes, MAX_PROBE_SECONDS)
     due: dict[str, dict[str, str]] = {}
     for (fleet, month), published in found.items():
         if published is None:
@@ -100,10 +98,6 @@ def months_due(
             continue
         if not _launched_recently(launched.get(f"{fleet}/{month}"), version, now):
             due.setdefault(month, {})[fleet] = version
-    if not due and len(found) < len(probes):
-        raise SourceUnavailableError(
-            f"The source is slow: {len(found)} of {len(probes)} files were probed in {MAX_PROBE_SECONDS:g} s."
-        )
     return due
 
 
@@ -187,7 +181,14 @@ def ingest_published_months(
     probed = source.open(context.log.info, attempts=1, timeout_seconds=PROBE_TIMEOUT_SECONDS)
     launched = decode_launches(context.cursor)
     try:
-        due = months_due(opened, probed, source.fleets, launched, now)
+        probes = months_to_probe(opened, source.fleets, now)
+        found = probe_files(probed, probes, MAX_PROBE_SECONDS)
+        record_published(context.instance, found)
+        due = months_due(opened, found, launched, now)
+        if not due and len(found) < len(probes):
+            raise SourceUnavailableError(
+                f"The source is slow: {len(found)} of {len(probes)} files were probed in {MAX_PROBE_SECONDS:g} s."
+            )
     except SourceError as error:
         record_source_state(context.instance, reachable=False, now=now)
         return SkipReason(f"{error} Nothing was launched; the next tick probes again.")

@@ -306,6 +306,43 @@ rejections = Table(
     Column("trips", BigInteger, nullable=False),
 )
 
+# The state of the pipeline is copied here by a sensor, for the service; each copy replaces all rows.
+
+pipeline_months = Table(
+    "pipeline_months",
+    WAREHOUSE,
+    Column("month", Text, primary_key=True),
+    Column("fleet", Text, primary_key=True),
+    Column("published", Boolean),  # whether the source has the file; null if it was not probed
+    Column("failure", Text),
+    Column("run_id", Text),  # of the failure
+)
+
+pipeline_runs = Table(
+    "pipeline_runs",
+    WAREHOUSE,
+    Column("run_id", Text, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("first_month", Text),
+    Column("last_month", Text),
+    Column("reason", Text),
+    Column("problem", Text),  # of an orphaned or stalled run
+    _instant("created_at"),
+    _instant("started_at", nullable=True),
+    _instant("ended_at", nullable=True),
+)
+
+pipeline_health = Table(
+    "pipeline_health",
+    WAREHOUSE,
+    Column("part", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("fact", Text, nullable=False),
+    Column("hint", Text),
+    _instant("checked_at"),
+)
+
 eta_drift = Table(
     "eta_drift",
     WAREHOUSE,

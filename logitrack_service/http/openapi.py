@@ -98,6 +98,7 @@ def openapi_config() -> OpenAPIConfig:
             Tag("predictions", "Durations of planned trips."),
             Tag("model", "The model behind the predictions."),
             Tag("analytics", "Durations of past trips."),
+            Tag("pipeline", "Where the data comes from: months, runs and health of the platform."),
             Tag("zones", "Taxi zones of the TLC: names and shapes."),
             Tag("operations", "Health and metrics for orchestrators and monitoring."),
         ],

@@ -19,12 +19,14 @@ from dagster import DagsterInstance, SensorResult, SkipReason, build_schedule_co
 from logitrack_assets.automation import published_months
 from logitrack_assets.automation.published_months import (
     PROBE_TIMEOUT_SECONDS,
+    LaunchedIngest,
     decode_launches,
     encode_launches,
     ingest_monthly,
     ingest_published_months,
     months_due,
     months_to_probe,
+    probe_files,
     run_requests,
 )
 from logitrack_assets.lake import RECEIPT, Lake
@@ -50,6 +52,13 @@ def _ingest(lake: Lake, source: Source, fleet: str, month: str) -> None:
     lake.silver(month).mkdir(parents=True, exist_ok=True)
 
 
+def _due(
+    lake: Lake, source: Source, fleets: list[str], launched: dict[str, LaunchedIngest], now: datetime
+) -> dict[str, dict[str, str]]:
+    found = probe_files(source, months_to_probe(lake, fleets, now), published_months.MAX_PROBE_SECONDS)
+    return months_due(lake, found, launched, now)
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     for month in ("2020-01", "2020-02", "2020-03", "2020-05"):
@@ -69,7 +78,7 @@ def test_empty_lake_probes_nothing(tmp_path: Path) -> None:
 
 
 def test_new_months_become_one_run_per_contiguous_range(lake: Lake, base: Path) -> None:
-    due = months_due(lake, Source(str(base)), ["yellow"], {}, NOW)
+    due = _due(lake, Source(str(base)), ["yellow"], {}, NOW)
     assert sorted(due) == ["2020-02", "2020-03", "2020-05"]
     ranges = [
         (request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"])
@@ -80,33 +89,33 @@ def test_new_months_become_one_run_per_contiguous_range(lake: Lake, base: Path) 
 
 def test_launched_month_is_launched_again_after_a_day(lake: Lake, base: Path) -> None:
     source = Source(str(base))
-    due = months_due(lake, source, ["yellow"], {}, NOW)
+    due = _due(lake, source, ["yellow"], {}, NOW)
     launched = decode_launches(encode_launches({}, due, lake, NOW))
-    assert months_due(lake, source, ["yellow"], launched, NOW + timedelta(hours=23)) == {}
-    assert months_due(lake, source, ["yellow"], launched, NOW + timedelta(hours=25)) == due
+    assert _due(lake, source, ["yellow"], launched, NOW + timedelta(hours=23)) == {}
+    assert _due(lake, source, ["yellow"], launched, NOW + timedelta(hours=25)) == due
     # The clock was two days ahead at the launch and was then set back.
-    assert months_due(lake, source, ["yellow"], launched, NOW - timedelta(hours=1)) == {}
-    assert months_due(lake, source, ["yellow"], launched, NOW - timedelta(days=2)) == due
+    assert _due(lake, source, ["yellow"], launched, NOW - timedelta(hours=1)) == {}
+    assert _due(lake, source, ["yellow"], launched, NOW - timedelta(days=2)) == due
 
 
 def test_republished_month_is_due_at_once(lake: Lake, base: Path) -> None:
     source = Source(str(base))
-    due = months_due(lake, source, ["yellow"], {}, NOW)
+    due = _due(lake, source, ["yellow"], {}, NOW)
     launched = decode_launches(encode_launches({}, due, lake, NOW))
     _publish(base, "yellow", "2020-01", b"corrected trips")
-    assert sorted(months_due(lake, source, ["yellow"], launched, NOW)) == ["2020-01"]
+    assert sorted(_due(lake, source, ["yellow"], launched, NOW)) == ["2020-01"]
 
 
 def test_new_fleet_is_due_from_the_first_month_of_the_lake(lake: Lake, base: Path) -> None:
     _publish(base, "green", "2020-02")
-    due = months_due(lake, Source(str(base)), ["yellow", "green"], {}, NOW)
+    due = _due(lake, Source(str(base)), ["yellow", "green"], {}, NOW)
     assert set(due["2020-02"]) == {"yellow", "green"}
     assert set(due["2020-03"]) == {"yellow"}
 
 
 def test_ingested_months_leave_the_cursor(lake: Lake, base: Path) -> None:
     source = Source(str(base))
-    due = months_due(lake, source, ["yellow"], {}, NOW)
+    due = _due(lake, source, ["yellow"], {}, NOW)
     launched = decode_launches(encode_launches({}, due, lake, NOW))
     _ingest(lake, source, "yellow", "2020-02")
     assert sorted(decode_launches(encode_launches(launched, {}, lake, NOW))) == ["yellow/2020-03", "yellow/2020-05"]
@@ -114,7 +123,7 @@ def test_ingested_months_leave_the_cursor(lake: Lake, base: Path) -> None:
 
 def test_source_that_is_down_raises_source_error(lake: Lake, base: Path) -> None:
     with pytest.raises(SourceError):
-        months_due(lake, Source("http://127.0.0.1:9", attempts=1), ["yellow"], {}, NOW)
+        _due(lake, Source("http://127.0.0.1:9", attempts=1), ["yellow"], {}, NOW)
 
 
 def test_sensor_launches_once_and_skips_while_the_source_is_down(lake: Lake, base: Path) -> None:
@@ -211,7 +220,7 @@ def test_months_found_before_the_limit_are_launched(lake: Lake, base: Path, monk
     real = Source.probe
     monkeypatch.setattr(Source, "probe", probe)
     try:
-        assert sorted(months_due(lake, source, ["yellow"], {}, NOW)) == ["2020-05"]
+        assert sorted(_due(lake, source, ["yellow"], {}, NOW)) == ["2020-05"]
     finally:
         released.set()
 

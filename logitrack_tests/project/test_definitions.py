@@ -112,6 +112,7 @@ def test_jobs_and_sensors_exist_and_jobs_have_a_time_limit() -> None:
         "retrain_when_due",
         "alert_on_failure",
         "alert_on_conditions",
+        "publish_pipeline_state",
     }
     for job in ("ingest_month", "retrain_eta", "rebuild_month", "run_checks"):
         assert "dagster/max_runtime" in repository.get_job(job).tags, job
