@@ -9,7 +9,7 @@ CONSOLE := logitrack_service/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE)/web -name node_modules -prune -o -type f -print) $(CONSOLE)/build.py \
   logitrack_assets/reference/zones.csv logitrack_assets/reference/zones.topojson
 
-.PHONY: up demo test proof lint format lock wheel sample bench clean help console client
+.PHONY: up demo test proof lint format lock wheel sample bench yardstick clean help console client
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -49,6 +49,9 @@ bench: .venv/ready-dev  ## measure a month beside DuckDB, and the service under 
 	$(BIN)/python -m logitrack_tests.benchmarks.trips_month
 	$(BIN)/python -m logitrack_tests.benchmarks.service_load
 	$(BIN)/python -m logitrack_tests.benchmarks.spark_in_request
+
+yardstick: .venv/ready-dev  ## score the model beside public recipes on the newest months of .logitrack
+	$(BIN)/python -m logitrack_tests.benchmarks.yardstick
 
 sample: .venv/ready  ## rebuild the packaged sample of real trips
 	$(BIN)/python -m logitrack_assets.sample.build

@@ -1,0 +1,1 @@
+"""The yardstick: any recipe for an ETA, scored on the same later months."""
