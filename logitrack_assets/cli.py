@@ -236,6 +236,20 @@ def model_rollback_command(reason: Reason = "rolled back by hand") -> None:
     roll_back(get_settings(), reason, console)
 
 
+@model_app.command("shadow")
+def model_shadow_command(
+    version: Annotated[
+        str | None, typer.Argument(help="The challenger; without it, print the comparison under way.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="End the comparison under way without a decision.")] = False,
+) -> None:
+    """Compare a version with the champion on outcomes; it is promoted when they prove it better."""
+    require_extras("core")
+    from logitrack_assets.commands.models import run_shadow
+
+    run_shadow(get_settings(), version, console, stop=stop)
+
+
 @user_app.command("create-admin")
 def create_admin_command(
     username: Annotated[str, typer.Argument(help="Name of the account.")],

@@ -60,6 +60,7 @@ def resources_from_settings(settings: Settings) -> dict[str, ConfigurableResourc
             drift_error_ratio=settings.drift_error_ratio,
             live_error_worse_by=settings.live_error_worse_by,
             retrain_cooldown_hours=settings.retrain_cooldown_hours,
+            promotion=settings.promotion,
         ),
         "retention": RetentionPolicy(
             keep_runs_days=settings.keep_runs_days, keep_requests_days=settings.keep_requests_days

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     live_error_worse_by: float = Field(
         0.25, gt=0, description="Share by which the live error may exceed the test error before a training starts."
     )
+    promotion: Literal["gates", "shadow"] = Field(
+        "gates",
+        description="When a candidate that passes every gate is served: at once (`gates`), or after it proved better "
+        "than the champion in shadow (`shadow`).",
+    )
     drift_psi: float = Field(
         0.1, gt=0, description="Population stability index of an input above which a month counts as drifted."
     )

@@ -16,6 +16,7 @@ from logitrack_assets.automation.pipeline_state import publish_pipeline_state
 from logitrack_assets.automation.published_months import ingest_monthly, ingest_published_months
 from logitrack_assets.automation.retention import clean_up, clean_up_weekly
 from logitrack_assets.automation.retraining import retrain_when_due
+from logitrack_assets.automation.shadow import compare_challenger
 
 jobs: list[JobDefinition | UnresolvedAssetJobDefinition] = [
     ingest_month,
@@ -29,6 +30,7 @@ schedules = [ingest_monthly, clean_up_weekly, check_freshness_daily]
 sensors = [
     ingest_published_months,
     retrain_when_due,
+    compare_challenger,
     alert_on_failure,
     alert_on_conditions,
     publish_pipeline_state,

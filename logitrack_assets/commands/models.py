@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.artifact import ArtifactError, Manifest
 from logitrack_assets.eta.registry import ModelRegistry, VersionSummary
+from logitrack_assets.eta.shadow import ShadowFile
 from logitrack_assets.eta.signed_registry import signed_registry
 from logitrack_assets.settings import Settings
 
@@ -135,6 +136,22 @@ def roll_back(settings: Settings, reason: str, console: Console) -> None:
     """Make the previous champion the champion again."""
     champion = open_registry(settings).rollback(by=getpass.getuser(), reason=reason)
     console.print(f"{champion.version} is champion again.", highlight=False)
+
+
+def run_shadow(settings: Settings, version: str | None, console: Console, *, stop: bool) -> None:
+    """Begin, end or print the comparison of a challenger with the champion.
+
+    Raises:
+        LogitrackError: There is no such version, it is the champion, or there is no champion.
+    """
+    shadow_file = ShadowFile(open_registry(settings))
+    if stop:
+        shadow = shadow_file.stop()
+    elif version is not None:
+        shadow = shadow_file.begin(version, by=getpass.getuser())
+    else:
+        shadow = shadow_file.read()
+    console.print(shadow.summary if shadow else "No version is in shadow.", highlight=False, soft_wrap=True)
 
 
 def _gate_failures(models: ModelRegistry, version: str) -> dict[str, str]:

@@ -28,6 +28,7 @@ from logitrack_assets.eta.gate_records import record_gates
 from logitrack_assets.eta.model_card import markdown_table
 from logitrack_assets.eta.registry import Champion, ModelRegistry
 from logitrack_assets.eta.resources import ModelRegistryResource, MonitoringPolicy
+from logitrack_assets.eta.shadow import ShadowFile
 from logitrack_assets.eta.training.pipeline import Candidate, train_candidate
 from logitrack_assets.eta.training.strategy import Estimator, TrainingOptions
 from logitrack_assets.lake import Lake
@@ -174,12 +175,13 @@ def _backtest_table(candidate: Candidate) -> str:
     tags={"domain": "eta"},
 )
 def eta_champion(
-    context: AssetExecutionContext, registry: ModelRegistryResource, lake: LakeResource
+    context: AssetExecutionContext, registry: ModelRegistryResource, lake: LakeResource, policy: MonitoringPolicy
 ) -> MaterializeResult[None]:
     """The version that is served.
 
     The champion pointer moves to the materialised candidate only when it passes every gate and its training months
-    passed their checks; otherwise the pointer stays and the candidate is kept with the reason.
+    passed their checks; otherwise the pointer stays and the candidate is kept with the reason. With
+    `LOGITRACK_PROMOTION=shadow` it does not replace a champion, but is compared with it on outcomes.
     """
     version = RecordedMaterializations(context.instance, context.run.run_id).text("eta_model", VERSION)
     if version is None:
@@ -193,9 +195,11 @@ def eta_champion(
     results[TRAINING_MONTHS_PASSED] = months_passed
     _require_passed(models, version, results)
     previous = models.champion()
-    if previous is None or previous.version != version:
+    author = f"dagster run {context.run.run_id} ({getpass.getuser()})"
+    if previous is not None and previous.version != version and policy.promotion == "shadow":
+        context.log.info(ShadowFile(models).begin(version, by=author).summary)
+    elif previous is None or previous.version != version:
         reason = context.run.tags.get("logitrack/reason", "newest candidate")
-        author = f"dagster run {context.run.run_id} ({getpass.getuser()})"
         models.promote(version, by=author, reason=f"{reason}; checks passed")
     return MaterializeResult(metadata=_promotion_metadata(models, version, previous, results), data_version=UNVERSIONED)
 

@@ -26,13 +26,14 @@ class ModelRegistryResource(ConfigurableResource[Any]):
 
 
 class MonitoringPolicy(ConfigurableResource[Any]):
-    """Thresholds of drift and retraining; the README's table of settings describes them."""
+    """Thresholds of drift and retraining, and when a candidate is served; see the README's table of settings."""
 
     drift_psi: float
     drift_volume_ratio: float
     drift_error_ratio: float
     live_error_worse_by: float
     retrain_cooldown_hours: float
+    promotion: str
 
     def drift_thresholds(self) -> DriftThresholds:
         """Return the thresholds of drift."""

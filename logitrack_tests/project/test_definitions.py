@@ -110,6 +110,7 @@ def test_jobs_and_sensors_exist_and_jobs_have_a_time_limit() -> None:
     assert {sensor.name for sensor in repository.sensor_defs} >= {
         "ingest_published_months",
         "retrain_when_due",
+        "compare_challenger",
         "alert_on_failure",
         "alert_on_conditions",
         "publish_pipeline_state",
