@@ -9,7 +9,7 @@ CONSOLE := logitrack_service/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE)/web -name node_modules -prune -o -type f -print) $(CONSOLE)/build.py \
   logitrack_assets/reference/zones.csv logitrack_assets/reference/zones.topojson
 
-.PHONY: up demo test proof lint format lock wheel sample bench yardstick clean help console client
+.PHONY: up demo test proof mutants lint format lock wheel sample bench yardstick clean help console client
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -30,6 +30,9 @@ test: lint console  ## lint, then every test but the long ones, with branch cove
 
 proof: .venv/ready-dev  ## the tests of minutes: killed processes, hostile requests, whole installations
 	$(BIN)/python -m pytest -m long --durations 0
+
+mutants: .venv/ready-dev  ## change the pure modules in one place at a time: a test has to fail for each change
+	$(BIN)/python -m logitrack_tests.project.mutants
 
 lint: .venv/ready-dev  ## style, types, import contracts, database tables, OpenAPI document
 	$(BIN)/ruff check .
