@@ -121,15 +121,21 @@ def select_payment_analysis(filters: Filters) -> ReportStatement[PaymentRow]:
 def select_busiest_zones(
     filters: Filters, direction: Direction, *, limit: int, after: str | None
 ) -> ReportStatement[ZoneRow]:
-    """Return a page of zones by number of trips.
+    """Return a page of zones by number of trips, with quantiles of their durations.
 
     Raises:
         InvalidFieldsError: `after` is not a cursor of this report.
     """
     where, values = filters.where(zone_column="zone")
     sql = f"""
-        select zone, z.name, z.borough, totals.trips, avg_duration from (
-            select zone, sum(trips)::bigint as trips, sum(duration_sum) / sum(trips) as avg_duration
+        select zone, z.name, z.borough, totals.trips, avg_duration, median_duration, p90_duration,
+               p90_duration / median_duration as ratio
+        from (
+            select zone, sum(trips)::bigint as trips, sum(duration_sum) / sum(trips) as avg_duration,
+                   analytics.duration_quantile(analytics.all_bins(bins), analytics.all_counts(counts), 0.5)
+                       as median_duration,
+                   analytics.duration_quantile(analytics.all_bins(bins), analytics.all_counts(counts), 0.9)
+                       as p90_duration
             from warehouse.trip_stats_zone where {where} and direction = :direction group by zone
         ) as totals left join warehouse.zones z using (zone)
         where cast(:trips_before as bigint) is null or (totals.trips, -zone) < (:trips_before, -:zone_before)
@@ -137,7 +143,8 @@ def select_busiest_zones(
     """
     trips_before, zone_before = decode_cursor(after, tuple[int, int]) or (None, 0)
     values |= {"direction": direction, "limit": limit, "trips_before": trips_before, "zone_before": zone_before}
-    return ReportStatement(sql, values, ZoneRow, sort_key=("trips", "zone"), page_rows=limit)
+    approximate = ("median_duration", "p90_duration", "ratio")
+    return ReportStatement(sql, values, ZoneRow, approximate=approximate, sort_key=("trips", "zone"), page_rows=limit)
 
 
 def select_zone_pairs(

@@ -77,7 +77,8 @@ def test_filters_select_the_same_trips_in_every_report(
         body = {**page, "trips": body["trips"] + page["trips"]}
     assert body["trips"] == counted > 0
     from_all_trips = report != "payment-analysis" or not {"zone", "borough"} & set(filters)
-    assert body["approximate"] == (["median_duration", "p90_duration", "ratio"] if report == "zone-pairs" else [])
+    has_quantiles = report in ("zone-pairs", "busiest-zones")
+    assert body["approximate"] == (["median_duration", "p90_duration", "ratio"] if has_quantiles else [])
     assert body["exact"] is (from_all_trips and not body["approximate"])
 
 
@@ -99,6 +100,18 @@ def test_quantiles_of_pairs_have_one_percent_error(service_home: ServiceHome, cl
     assert pair["median_duration"] == pytest.approx(median, rel=0.0101)
     assert pair["p90_duration"] == pytest.approx(p90, rel=0.0101)
     assert pair["ratio"] == pytest.approx(pair["p90_duration"] / pair["median_duration"], rel=1e-3)
+
+
+def test_quantiles_of_zones_have_one_percent_error(service_home: ServiceHome, client: TestClient, user: User):
+    (zone, *_) = fetch_report(client, user, "busiest-zones", direction="dropoff", fleet="green", limit=1)["rows"]
+    ((median, p90),) = service_home.run(
+        "select percentile_disc(0.5) within group (order by duration_minutes), percentile_disc(0.9) within group"
+        " (order by duration_minutes) from warehouse.analytics_sample where dropoff_zone = :zone and fleet = 'green'",
+        zone=zone["zone"],
+    )
+    assert zone["median_duration"] == pytest.approx(median, rel=0.0101)
+    assert zone["p90_duration"] == pytest.approx(p90, rel=0.0101)
+    assert zone["ratio"] == pytest.approx(zone["p90_duration"] / zone["median_duration"], rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +188,7 @@ def test_unchanged_report_returns_304(service_home: ServiceHome, client: TestCli
         ("avg-duration-by-hour", "pickup_hour,avg_duration,trips"),
         ("payment-analysis", "payment_type,payment,total_trips,avg_duration"),
         ("weekday-hour", "pickup_weekday,pickup_hour,avg_duration,trips"),
-        ("busiest-zones", "zone,name,borough,trips,avg_duration"),
+        ("busiest-zones", "zone,name,borough,trips,avg_duration,median_duration,p90_duration,ratio"),
         (
             "zone-pairs",
             "pickup_zone,dropoff_zone,trips,avg_duration,median_duration,p90_duration,ratio",

@@ -1,12 +1,23 @@
-import { type ReactNode, Suspense, useEffect } from "react";
+import { lazy, type ReactNode, Suspense, useEffect } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { AccountMenu } from "./session/AccountMenu";
 import { hasRole, useAccount } from "./session/session";
 import { Empty, Loading } from "./ui/Notice";
 import { Ride } from "./views/ride/Ride";
 
+const City = lazy(() => import("./views/city/City"));
+const Query = lazy(() => import("./views/query/Query"));
+const Model = lazy(() => import("./views/model/Model"));
+const Pipeline = lazy(() => import("./views/pipeline/Pipeline"));
+const People = lazy(() => import("./views/people/People"));
+
 const VIEWS: { path: string; name: string; view: ReactNode; adminOnly?: boolean }[] = [
   { path: "/", name: "Ride", view: <Ride /> },
+  { path: "/console/city", name: "City", view: <City /> },
+  { path: "/console/query", name: "Query", view: <Query /> },
+  { path: "/console/model", name: "Model", view: <Model /> },
+  { path: "/console/pipeline", name: "Pipeline", view: <Pipeline /> },
+  { path: "/console/people", name: "People", view: <People />, adminOnly: true },
 ];
 
 export function App() {

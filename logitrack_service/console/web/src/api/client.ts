@@ -31,13 +31,19 @@ const csrf: Middleware = {
 export const api = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin" });
 api.use(csrf);
 
-/** Returns the body of an answer, or throws what the service said against the request. */
-export async function unwrap<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+/**
+ * Returns the body of an answer, or throws what the service said against the request.
+ *
+ * The page asks for JSON only, so the text of an alternative (CSV) is left out of the type.
+ */
+export async function unwrap<T>(
+  answer: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<Exclude<T, string>> {
   const { data, error, response } = await answer.catch(() => {
     throw new ApiError(0, "The service does not answer.");
   });
   if (!response.ok) throw problemOf(response.status, error);
-  return data as T;
+  return data as Exclude<T, string>;
 }
 
 function problemOf(status: number, body: unknown): ApiError {

@@ -12,7 +12,12 @@ export function Legend({ scale, title, format }: { scale: Scale; title: string; 
         {Array.from({ length: steps }, (_, index) => {
           const low = breaks[index - 1];
           const high = breaks[index];
-          const text = low === undefined ? `< ${format(high ?? 0)}` : high === undefined ? `${format(low)} +` : `${format(low)}–${format(high)}`;
+          const text =
+            low === undefined
+              ? `< ${format(high ?? 0)}`
+              : high === undefined
+                ? `${format(low)} +`
+                : `${format(low)}–${format(high)}`;
           return (
             <li key={text}>
               <i className={`q${Math.round((index * (CLASSES - 1)) / breaks.length)}`} />
