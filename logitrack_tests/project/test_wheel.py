@@ -244,6 +244,17 @@ def test_without_an_address_the_extra_with_postgresql_is_named(service_only: Whe
     assert ended.stderr.count("\n") == 2, "the error and its hint"
 
 
+def test_the_client_alone_is_light(install: Callable[..., WheelEnvironment]) -> None:
+    client_only = install("client")
+    code = "import json, sys; import logitrack_service.client; print(json.dumps(sorted(sys.modules)))"
+    imported = client_only.run("python", "-c", code)
+    assert imported.returncode == 0, imported.stderr
+    heavy = {"litestar", "numpy", "onnxruntime", "pandas", "psycopg", "pydantic", "sqlalchemy", "uvicorn"}
+    assert not heavy & set(json.loads(imported.stdout))
+    packages = {path.name.split("-")[0] for path in client_only.folder.glob("lib/python*/site-packages/*.dist-info")}
+    assert not heavy - {"pydantic"} & packages
+
+
 def test_the_assets_alone_load_and_know_their_instance(install: Callable[..., WheelEnvironment]) -> None:
     assets_only = install("assets")
     printed = assets_only.run("logitrack", "env")

@@ -70,15 +70,16 @@ class RunningService:
 
 
 @contextlib.contextmanager
-def running(home: Path, *, workers: int, **settings: str) -> Iterator[RunningService]:
+def running(home: Path, *, workers: int, port: int | None = None, **settings: str) -> Iterator[RunningService]:
     """Run `python -m logitrack_service` until the block ends.
 
     Args:
         home: the value of `LOGITRACK_HOME`.
         workers: number of worker processes.
+        port: the port to listen on; a free one if omitted.
         settings: further settings without the prefix `LOGITRACK_`, in lower case.
     """
-    port = free_port()
+    port = port or free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOGITRACK_")}
     environment |= {
         "LOGITRACK_HOME": str(home),
