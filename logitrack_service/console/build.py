@@ -35,7 +35,7 @@ class BuildError(Exception):
     """The console cannot be built; the message says what to do."""
 
 
-def main() -> int:
+def run_script() -> int:
     """Run the command line. Return the exit code."""
     try:
         if sys.argv[1:] == ["--has-npm"]:
@@ -141,4 +141,4 @@ def npm(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script())
