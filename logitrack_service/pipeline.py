@@ -90,14 +90,14 @@ class PipelineHealth(msgspec.Struct):
     dagster_url: str
 
 
-@get("/months", responses=problem_responses(UnavailableError), summary="States of months")
+@get("/months", guards=[require_analyst], responses=problem_responses(UnavailableError), summary="States of months")
 async def list_pipeline_months(engine: NamedDependency[AsyncEngine]) -> list[PipelineMonthEntry]:
     """Return each month of each fleet as the source and the lake have it. Requires analyst."""
     async with engine.connect() as connection:
         return [PipelineMonthEntry(**row) for row in (await connection.execute(text(_MONTHS))).mappings()]
 
 
-@get("/runs", responses=problem_responses(UnavailableError), summary="Newest runs")
+@get("/runs", guards=[require_analyst], responses=problem_responses(UnavailableError), summary="Newest runs")
 async def list_pipeline_runs(
     engine: NamedDependency[AsyncEngine], settings: NamedDependency[Settings]
 ) -> list[PipelineRunEntry]:
@@ -108,7 +108,9 @@ async def list_pipeline_runs(
     return [PipelineRunEntry(**row, url=f"{settings.dagster_address}/runs/{row['run_id']}") for row in rows]
 
 
-@get("/health", responses=problem_responses(UnavailableError), summary="Health of the platform")
+@get(
+    "/health", guards=[require_analyst], responses=problem_responses(UnavailableError), summary="Health of the platform"
+)
 async def get_pipeline_health(
     engine: NamedDependency[AsyncEngine], settings: NamedDependency[Settings]
 ) -> PipelineHealth:
@@ -137,7 +139,6 @@ routes = [
     Router(
         "/pipeline",
         route_handlers=[list_pipeline_months, list_pipeline_runs, get_pipeline_health],
-        guards=[require_analyst],
         tags=["pipeline"],
     )
 ]

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, ClassVar, get_args, get_type_hints
 
 import msgspec
+from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -156,6 +158,14 @@ class OperationPlugin(ReceiveRoutePlugin):
             handler.security = ANONYMOUS if handler.opt.get("exclude_from_auth") else AUTHENTICATED
             handler.responses = {**_common_responses(handler), **(handler.responses or {})}
             handler.operation_class = _operation_class(handler)
+            if handler.http_methods == {"OPTIONS"}:
+                handler.after_request = partial(_with_allowed_methods, sorted(route.methods))
+
+
+async def _with_allowed_methods(methods: Sequence[str], response: Response[None]) -> Response[None]:
+    """Correct the header of Litestar's own handler: it keeps the methods of before others were added to its path."""
+    response.headers["Allow"] = ", ".join(methods)
+    return response
 
 
 class MsgspecSchemaPlugin(OpenAPISchemaPlugin):
@@ -198,6 +208,9 @@ class ApiOperation(Operation):
         if isinstance(success, OpenAPIResponse) and success.content is not None:
             for media_type in self.alternative_media_types:
                 success.content[media_type] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
+        empty = responses.get("204")
+        if isinstance(empty, OpenAPIResponse):
+            empty.content = None  # Litestar describes one for handlers that return a `Response` with cookies
         validation = responses.get("400")
         if isinstance(validation, OpenAPIResponse) and PROBLEM_JSON not in (validation.content or {}):
             # Litestar documents the error of an invalid parameter with status 400 and a schema of its own.

@@ -153,6 +153,9 @@ def _from_service_error(error: ServiceError | None) -> tuple[Problem, dict[str, 
 def _from_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> tuple[Problem, dict[str, str]]:
     """Convert an exception of Litestar by its class; its message is replaced by one of this API."""
     status = HTTPStatus(error.status_code)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # its message is for developers
+        log.error("unhandled_error", path=request.url.path, exc_info=error)
+        return server_error(), {}
     detail, errors = error.detail, None
     if isinstance(error, ValidationException):
         status = HTTPStatus.UNPROCESSABLE_ENTITY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import secrets
 import string
 import subprocess
@@ -23,7 +24,7 @@ from logitrack_service.settings import ServiceSettings
 from logitrack_tests.service.models import promote_model
 from logitrack_tests.service.processes import PASSWORD, RunningService, running
 
-SESSION_ENDING_PATHS = ("/logout", "/logout/everywhere", "/me/password")
+SESSION_ENDING_PATHS = ("/logout", "/logout/everywhere", "/me/password", "/session")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def headers(service: RunningService) -> dict[str, str]:
+    """Return the authorization of a new session of an admin: some operations end it."""
     login = {"username": "first-admin", "password": PASSWORD}
     token = httpx2.post(f"{service.url}/token", data=login).json()["access_token"]
     return {"Authorization": f"Bearer {token}"}
@@ -46,7 +48,8 @@ def headers(service: RunningService) -> dict[str, str]:
 
 # A schema cannot describe a common password, a valid cursor or valid SQL; and a batch is accepted although some of its
 # rows are invalid, because each of them gets its own error.
-BATCH, REST = "^/predict/batch$", f"^({'|'.join(SESSION_ENDING_PATHS)}|/predict/batch)$"
+BATCH, ENDINGS = "^/predict/batch$", f"^({'|'.join(SESSION_ENDING_PATHS)})$"
+REST = f"{BATCH}|{ENDINGS}"
 
 
 @pytest.mark.parametrize(
@@ -54,8 +57,9 @@ BATCH, REST = "^/predict/batch$", f"^({'|'.join(SESSION_ENDING_PATHS)}|/predict/
     [
         (("--exclude-path-regex", REST), "positive_data_acceptance"),
         (("--include-path-regex", BATCH), "positive_data_acceptance,negative_data_rejection"),
+        (("--include-path-regex", ENDINGS), "positive_data_acceptance,negative_data_rejection"),
     ],
-    ids=["all others", "batch"],
+    ids=["all others", "batch", "ends of sessions"],
 )
 @pytest.mark.long
 def test_every_operation_conforms_to_the_document(
@@ -78,7 +82,7 @@ def test_chains_of_operations_conform_to_the_document(service: RunningService):
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/schema/openapi.json"),
         *("--phases", "stateful", "--max-examples", "60", "--header", f"Authorization: {headers['Authorization']}"),
-        *("--exclude-path-regex", f"^({'|'.join(SESSION_ENDING_PATHS)})$"),
+        *("--exclude-path-regex", ENDINGS),
         *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
         *("--checks", "response_headers_conformance,response_schema_conformance"),
         *("--generation-deterministic", "--no-color"),
@@ -148,18 +152,27 @@ FIELDS = (
     "dropoff_zones", "prediction_id", "duration_minutes", "outcomes", "username", "password", "refresh_token", "role",
     "sql", "parameters", "limit", "explain",
 )  # fmt: skip
-PATHS = (
-    ("POST", "/predict"), ("POST", "/predict/batch"), ("POST", "/predict/matrix"), ("GET", "/predict/departures"),
-    ("POST", "/outcomes"), ("GET", "/analytics/zone-pairs"), ("GET", "/analytics/busiest-zones"), ("POST", "/token"),
-    ("GET", "/analytics/payment-analysis"), ("POST", "/analytics/query"), ("POST", "/token/refresh"),
-    ("GET", "/analytics/live-error"), ("GET", "/me"), ("GET", "/assets/"), ("PUT", "/accounts/"), ("GET", "/"),
-)  # fmt: skip
 
 
-def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> httpx2.Request:
-    method, path = dice.choice(PATHS)
-    if path.endswith("/") and len(path) > 1:
-        path += "".join(f"%{byte:02x}" for byte in hostile_text(dice).encode(errors="replace")[:100]) or "x"
+def hostile_targets(service: RunningService) -> list[tuple[str, str]]:
+    """Return method and path template of every operation that leaves the session of the caller open."""
+    document = httpx2.get(f"{service.url}/schema/openapi.json").json()
+    operations = [(method.upper(), path) for path, item in document["paths"].items() for method in item]
+    return [
+        *sorted(operation for operation in operations if operation[1] not in SESSION_ENDING_PATHS),
+        ("POST", "/session"), ("GET", "/"), ("GET", "/assets/{name}"), ("GET", "/{name}"),
+    ]  # fmt: skip
+
+
+def hostile_request(
+    dice: random.Random, url: str, targets: list[tuple[str, str]], headers: dict[str, str]
+) -> httpx2.Request:
+    method, template = dice.choice(targets)
+
+    def encode(_: re.Match[str]) -> str:
+        return "".join(f"%{byte:02x}" for byte in hostile_text(dice).encode(errors="replace")[:100]) or "x"
+
+    path = re.sub(r"\{\w+\}", encode, template)
     extra = {}
     if dice.random() < 0.2:
         name = dice.choice(["Accept", "X-Request-ID", "If-None-Match", "X-Forwarded-For", "Content-Type", "Range"])
@@ -168,7 +181,7 @@ def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> h
         headers = {"Authorization": f"Bearer {secrets.token_urlsafe(dice.randint(1, 200))}"}
     given = {**{name.encode(): value.encode() for name, value in headers.items()}, **extra}
     body = {name: hostile_value(dice) for name in dice.sample(FIELDS, dice.randint(0, 6))}
-    if method == "GET":
+    if method in ("GET", "DELETE"):
         return httpx2.Request(
             method,
             url + path,
@@ -185,13 +198,13 @@ def hostile_request(dice: random.Random, url: str, headers: dict[str, str]) -> h
 
 @pytest.mark.long
 def test_15_000_hostile_requests_cause_no_server_error(service: RunningService, headers: dict[str, str]):
-    asked = 15_000
+    asked, targets = 15_000, hostile_targets(service)
 
     def attack(seed: int) -> Counter[int]:
         dice, statuses = random.Random(seed), Counter[int]()
         with httpx2.Client(timeout=30) as client:
             for _ in range(asked // 4):
-                response = client.send(hostile_request(dice, service.url, headers))
+                response = client.send(hostile_request(dice, service.url, targets, headers))
                 statuses[response.status_code] += 1
                 if response.status_code >= 400:
                     assert response.headers["content-type"] == "application/problem+json", response.request.url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
 from litestar.testing import TestClient
@@ -54,6 +55,24 @@ def test_security_matches_the_open_paths(operations: dict[tuple[str, str], dict[
     for key, operation in operations.items():
         if operation["security"] != [{}]:
             assert "401" in operation["responses"], key
+
+
+def test_options_state_the_methods_of_every_path(client: TestClient, document: dict[str, Any]):
+    for template, item in document["paths"].items():
+        if template == "/metrics":  # guarded for every method
+            continue
+        path = re.sub(r"\{(\w+)\}", lambda found: str(UUID(int=1)) if found[1].endswith("_id") else "x", template)
+        response = client.options(path)
+        assert response.status_code == 204, template
+        assert set(response.headers["allow"].split(", ")) == {"OPTIONS", *map(str.upper, item)}, template
+
+
+def test_responses_without_content_describe_none(operations: dict[tuple[str, str], dict[str, Any]]):
+    empty = {
+        key: operation["responses"]["204"] for key, operation in operations.items() if "204" in operation["responses"]
+    }
+    assert ("/session", "post") in empty
+    assert not [key for key, response in empty.items() if response.get("content")]
 
 
 def test_errors_are_problem_documents(operations: dict[tuple[str, str], dict[str, Any]]):

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from litestar import Litestar, get
-from litestar.exceptions import ClientException
+from litestar.exceptions import ClientException, ImproperlyConfiguredException
 from litestar.params import FromPath
 from litestar.testing import TestClient
 from sqlalchemy.exc import DataError, OperationalError
@@ -102,6 +102,7 @@ ERRORS: dict[str, Exception] = {
     "slow": OperationalError("select 1", {}, psycopg.errors.QueryCanceled("canceling")),
     "data": DataError("select 1", {}, psycopg.DataError("secret value")),
     "client": ClientException("Failed to do something internal"),
+    "framework": ImproperlyConfiguredException("secret"),
 }
 
 
@@ -117,6 +118,7 @@ ERRORS: dict[str, Exception] = {
         ("slow", 503, ("retry-after", "5"), "The database statement exceeded its time limit: narrow the request."),
         ("data", 422, None, "A value cannot be represented in the database."),
         ("client", 400, None, "The request cannot be read."),
+        ("framework", 500, None, SERVER_ERROR),
     ],
 )
 def test_exceptions_are_converted_by_class(name: str, status: int, header: tuple[str, str] | None, detail: str):
