@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from litestar.testing import TestClient
 
 from logitrack_tests.service.conftest import PASSWORD, ServiceHome, User, log_in
+from logitrack_tests.service.predictions.test_outcomes import IDS
 
 MAX_SESSIONS = 2
 PASSWORDS = [PASSWORD, "another long sentence 8"]
@@ -37,12 +38,14 @@ class ModelSession:
 
 @dataclass
 class ModelAccount:
-    """An account of the model."""
+    """An account of the model; `outcomes` are minutes by prediction id."""
 
+    account_id: int
     password: str
     role: str = "user"
     disabled: bool = False
     vouched: bool = False
+    outcomes: dict[str, float] = field(default_factory=dict)
 
 
 class AccountMachine(RuleBasedStateMachine):
@@ -107,7 +110,11 @@ class AccountMachine(RuleBasedStateMachine):
         name = self.name(number)
         status = self.client.post("/register", json={"username": name, "password": password}).status_code
         assert status == (409 if name in self.accounts else 201)
-        self.accounts.setdefault(name, ModelAccount(password))
+        if name not in self.accounts:
+            ((account_id,),) = self.home.run(
+                "select account_id from service.accounts where username = :name", name=name
+            )
+            self.accounts[name] = ModelAccount(account_id, password)
 
     @rule(number=names, wrong=st.integers(0, 4), upper=st.booleans())
     def log_in(self, number: int, wrong: int, upper: bool) -> None:
@@ -177,6 +184,32 @@ class AccountMachine(RuleBasedStateMachine):
             self.accounts[session.name].password = new
             self.end_all(session.name)
 
+    @precondition(lambda self: self.sessions)
+    @rule(number=pick, owned=st.booleans(), repeated=st.booleans(), minutes=st.sampled_from([10.0, 20.0]))
+    def report_outcome(self, number: int, owned: bool, repeated: bool, minutes: float) -> None:
+        """Report an outcome of a prediction of the account, or of another one; or report one again."""
+        session = self.choose(number)
+        account = self.accounts.get(session.name)
+        known = account.outcomes if account else {}
+        owner = account.account_id if account and owned else 2**62
+        prediction_id = next(iter(known)) if repeated and known else IDS.issue([owner])[0]
+        headers = {"Authorization": f"Bearer {session.access_tokens[-1][0]}"}
+        report = {"prediction_id": prediction_id, "duration_minutes": minutes}
+        response = self.client.post("/outcomes", json=report, headers=headers)
+        if not session.active:
+            assert response.status_code == 401
+        elif known.get(prediction_id, minutes) != minutes:
+            assert response.status_code == 409
+        else:
+            assert response.status_code == 200
+            answer = response.json()
+            is_owned = prediction_id in known or owned
+            assert answer["unknown"] == ([] if is_owned else [prediction_id])
+            assert answer["already_known"] == (prediction_id in known)
+            assert answer["recorded"] == (is_owned and prediction_id not in known)
+            if is_owned:
+                known[prediction_id] = minutes
+
     @rule(number=names, role=st.sampled_from(["user", "analyst", "admin"]))
     def set_role(self, number: int, role: str) -> None:
         name = self.name(number)
@@ -236,6 +269,12 @@ class AccountMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for session in self.sessions:
             self.check(session)
+        for account in self.accounts.values():
+            stored = self.home.run(
+                "select prediction_id::text, duration_minutes from service.outcomes where account_id = :id",
+                id=account.account_id,
+            )
+            assert dict(map(tuple, stored)) == account.outcomes
 
 
 @pytest.mark.parametrize(
