@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from logitrack_assets.settings import Settings
-from logitrack_service.auth.keys import key_id, load_keys
+from logitrack_service.auth.keys import Keys, key_id, load_keys
 from logitrack_service.auth.tokens import REQUIRED_CLAIMS, InvalidTokenError, Tokens
 from logitrack_service.settings import ServiceSettings
 
@@ -100,6 +100,48 @@ def test_token_cache_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch)
         token = tokens.issue(account_id=number, username="ada", role="user", session_id=str(number))
         assert tokens.read(token).account_id == number
     assert len(tokens._verified) <= 5
+
+
+def test_cached_token_is_verified_once(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
+    token = tokens.issue(account_id=7, username="ada", role="user", session_id="s")
+    assert tokens.read(token) == tokens.read(token)
+    monkeypatch.setattr("logitrack_service.auth.tokens.jwt.decode", None)
+    assert tokens.read(token).account_id == 7
+
+
+def test_issued_token_lives_for_its_minutes_and_has_an_id_of_its_own(tokens: Tokens):
+    assert tokens.seconds == 900
+    issued = [tokens.issue(account_id=7, username="ada", role="user", session_id="s") for _ in range(2)]
+    first, second = (jwt.decode(token, options={"verify_signature": False}) for token in issued)
+    assert first["exp"] - first["iat"] == 900
+    assert first["nbf"] == first["iat"]
+    assert len(first["jti"]) == 16  # 96 bits
+    assert first["jti"] != second["jti"]
+
+
+def test_greatest_account_id_is_accepted(tokens: Tokens):
+    assert tokens.read(signed(claims(sub=str(2**63 - 1)))).account_id == 2**63 - 1
+    assert tokens.read(signed(claims(sub="0"))).account_id == 0
+
+
+def test_token_beyond_the_greatest_length_is_refused_before_it_is_parsed(tokens: Tokens):
+    by_length = {
+        len(token): token
+        for name in range(1_200, 1_260)
+        for pad in ("", "x", "xx")
+        for token in [signed(claims(name="n" * name), pad=pad)]
+    }
+    assert tokens.read(by_length[2_000]).account_id == 7
+    with pytest.raises(InvalidTokenError, match="^too long$"):
+        tokens.read(by_length[2_001])
+
+
+@pytest.mark.filterwarnings("ignore:.*HMAC key.*")
+def test_short_key_is_refused():
+    short = Keys(current="short", by_id={"short": b"short"})
+    tokens = Tokens(short, minutes=15)
+    with pytest.raises(InvalidTokenError):
+        tokens.read(jwt.encode(claims(), "short", algorithm="HS256", headers={"kid": "short"}))
 
 
 def test_other_algorithms_and_keys_are_refused(tokens: Tokens):
