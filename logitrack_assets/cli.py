@@ -138,6 +138,37 @@ def predict_command(
     predict_file(get_settings(), file, output, console, strict=strict)
 
 
+@app.command("replay")
+def replay_command(
+    months: Annotated[str, typer.Option("--months", help="Months to replay: 2020-03:2020-06.")],
+    fleets: Annotated[
+        str | None, typer.Option(help="yellow, green, or both separated by a comma [LOGITRACK_FLEETS]")
+    ] = None,
+    thin: Annotated[float, typer.Option(min=0.0001, max=1.0, help="Share of the trips to replay.")] = 1.0,
+    late_minutes: Annotated[
+        float, typer.Option(min=0, max=40_000, help="Minutes between the end of a ride and its report.")
+    ] = 15.0,
+    freeze: Annotated[str | None, typer.Option("--freeze", help="Version that answers; the champion if unset.")] = None,
+    liars: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the outcomes that one lying account reports.")
+    ] = 0.0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSON file for all figures.")] = Path("replay.json"),
+) -> None:
+    """Replay past months in the order of their events: answers and intervals with and without live correction."""
+    require_extras("assets")
+    if fleets is not None:
+        os.environ["LOGITRACK_FLEETS"] = fleets
+    get_settings.cache_clear()  # options of the command line are environment variables by now
+    settings = get_settings()
+    from logitrack_assets.commands.months import parse_months
+    from logitrack_assets.commands.replay import ReplayOptions, replay_months
+    from logitrack_assets.commands.requirements import require_java
+
+    require_java()
+    options = ReplayOptions(parse_months(months), settings.fleets, thin, late_minutes, liars, freeze)
+    replay_months(settings, options, output, console)
+
+
 @app.command("check")
 def check_command(
     months: Annotated[str, typer.Option("--months", help="Months to check; all in the lake if unset.")] = "",

@@ -2,7 +2,7 @@
 
     r = clip(log(real / predicted), ±1)          of an outcome that counts
     x = decayed means of r in seven stages       city, length, hours, zones, pair, last hours; each of what was left
-    answer = predicted · exp(clip(x · w, ±1))    w: a ridge regression towards 0, refitted once a day
+    answer = predicted · exp(clip(x · w, ±1))    w: a ridge regression, refitted every few outcomes
 
 Both tails of the interval follow by slow quantile tracking, a running comparison with the uncorrected answer switches
 the correction off where it does harm, and no single account decides it. A state belongs to a model version; it depends
@@ -16,7 +16,7 @@ from logitrack_assets.eta.live.outcomes import (
     LiveOutcomes,
     PreparedOutcomes,
 )
-from logitrack_assets.eta.live.state import MAX_LOG_CORRECTION, LiveState, StateAdjuster
+from logitrack_assets.eta.live.state import MAX_LOG_CORRECTION, LiveState, StateAdjuster, describe_state
 from logitrack_assets.eta.live.storage import STATE_FORMAT, LiveStateError, dump_state, load_state
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "LiveStateError",
     "PreparedOutcomes",
     "StateAdjuster",
+    "describe_state",
     "dump_state",
     "load_state",
 ]

@@ -7,7 +7,7 @@ Two rules, on the outcomes of the last days (half-life 2 days):
 2. Consistency: from three accounts on, an account whose mean residual differs from the median of the accounts beyond
    noise does not count until it agrees again. Traffic moves all accounts; a broken meter or a liar moves one.
 
-Accounts with few outcomes count in full and limit nobody.
+Accounts with few outcomes count in full, unless they contradict the others, and limit nobody.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ MAX_DEVIATION = 0.15
 """Difference of an account's mean log residual from the median, beyond three standard errors, that is still normal:
 the rides of one client may differ from those of another in ways that the model does not see."""
 MAX_STANDARD_ERRORS = 3.0
+MIN_COMPARED_OUTCOMES, MIN_COMPARED_ACCOUNTS = 5, 3
 MAX_ACCOUNTS = 1_000
 """Accounts that are remembered; the one with the fewest outcomes is forgotten first."""
 OUTCOMES_BETWEEN_REVIEWS = 16
@@ -74,18 +75,30 @@ class AccountWeights:
         counts = {account: entry[0] * _decay(now - entry[3]) for account, entry in self.statistics.items()}
         for account in sorted(counts, key=lambda key: (counts[key], key))[: max(len(counts) - MAX_ACCOUNTS, 0)]:
             del self.statistics[account], counts[account]
-        known = {account: round(count) for account, count in counts.items() if count >= MIN_ACCOUNT_OUTCOMES}
-        limits = dict(zip(known, limited_counts(list(known.values())), strict=True))
-        self.weights = {account: limits[account] / known[account] for account in known}
-        if len(known) < 3:
-            return
-        means = {account: self.statistics[account][1] / self.statistics[account][0] for account in known}
-        median = weighted_median(list(means.values()), list(limits.values()))
-        for account, mean in means.items():
-            count, _, squares, _ = self.statistics[account]
-            error = math.sqrt(max(squares / count - mean * mean, 0.0) / counts[account])
-            if abs(mean - median) > MAX_DEVIATION + MAX_STANDARD_ERRORS * error:
-                self.weights[account] = 0.0
+        large = {account: round(count) for account, count in counts.items() if count >= MIN_ACCOUNT_OUTCOMES}
+        limits = dict(zip(large, limited_counts(list(large.values())), strict=True))
+        self.weights = {account: limits[account] / large[account] for account in large}
+        for account in self._inconsistent(counts):
+            self.weights[account] = 0.0
+
+    def _inconsistent(self, counts: dict[int, float]) -> list[int]:
+        """Return the accounts whose mean residual differs from the median of the accounts beyond noise."""
+        known = {account: count for account, count in counts.items() if count >= MIN_COMPARED_OUTCOMES}
+        if len(known) < MIN_COMPARED_ACCOUNTS:
+            return []
+        shares = limited_counts([round(count) for count in known.values()])
+        means, spreads = {}, []
+        for account in known:
+            count, total, squares, _ = self.statistics[account]
+            means[account] = total / count
+            spreads.append(math.sqrt(max(squares / count - means[account] ** 2, 0.0)))
+        median, spread = weighted_median(list(means.values()), shares), weighted_median(spreads, shares)
+        # The spread of all accounts: that of a few equal lies is 0, and that of a few honest rides is small by chance.
+        return [
+            account
+            for account, mean in means.items()
+            if abs(mean - median) > MAX_DEVIATION + MAX_STANDARD_ERRORS * spread / math.sqrt(known[account])
+        ]
 
 
 def _decay(seconds: float) -> float:

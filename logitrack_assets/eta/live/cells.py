@@ -43,6 +43,9 @@ STAGES = (
 )
 """In the order in which they explain the residual: each is the mean of what the stages before it left."""
 
+CITY_STAGES = tuple(number for number, stage in enumerate(STAGES) if stage.cells == 1)
+"""Indices of the stages that have one cell for all trips."""
+
 CELLS = sum(stage.cells for stage in STAGES)
 OFFSETS = (0, *accumulate(stage.cells for stage in STAGES[:-1]))
 """First cell of each stage in the table of all stages."""

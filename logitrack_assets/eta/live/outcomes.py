@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class LiveOutcomes:
         ended_at: float64, Unix seconds of the end of the ride.
         arrived_at: float64, Unix seconds of the report.
         account: int64, the account that reported it.
+        answered_log: By variant float64, log(answered / uncorrected minutes) of the answer that the rider got; NaN
+            where the variant, or the version that learns, gave no answer.
     """
 
     trips: TripBatch
@@ -34,6 +36,7 @@ class LiveOutcomes:
     ended_at: NDArray[np.float64]
     arrived_at: NDArray[np.float64]
     account: NDArray[np.int64]
+    answered_log: dict[Variant, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.minutes)
@@ -57,7 +60,12 @@ class LiveOutcomes:
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> LiveOutcomes:
         """Return the selected rows."""
         return LiveOutcomes(
-            self.trips.take(rows), self.minutes[rows], self.ended_at[rows], self.arrived_at[rows], self.account[rows]
+            self.trips.take(rows),
+            self.minutes[rows],
+            self.ended_at[rows],
+            self.arrived_at[rows],
+            self.account[rows],
+            {variant: answered[rows] for variant, answered in self.answered_log.items()},
         )
 
 
@@ -71,6 +79,7 @@ class VariantOutcomes:
         cells: int64 (n, stages), from `cells_of_trips`.
         low_log: float64, log ratio of the static interval's lower end at the tracked level.
         high_log: float64, the same of the upper end.
+        answered_log: float64, log(answered / uncorrected minutes) of the answer that was given; NaN where unknown.
     """
 
     applies: NDArray[np.bool_]
@@ -78,6 +87,7 @@ class VariantOutcomes:
     cells: NDArray[np.int64]
     low_log: NDArray[np.float64]
     high_log: NDArray[np.float64]
+    answered_log: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,20 @@ class PreparedOutcomes:
     def from_model(cls, predictor: Predictor, outcomes: LiveOutcomes) -> PreparedOutcomes:
         """Answer the usable outcomes with a model. Outcomes of rides that another model answered are welcome."""
         usable = outcomes.take(outcomes.usable)
-        return cls(usable, {variant: _answer(predictor, usable.trips, variant) for variant in Variant})
+        return cls(usable, {variant: _answer(predictor, usable, variant) for variant in Variant})
 
 
-def _answer(predictor: Predictor, trips: TripBatch, variant: Variant) -> VariantOutcomes:
+def _answer(predictor: Predictor, outcomes: LiveOutcomes, variant: Variant) -> VariantOutcomes:
+    trips = outcomes.trips
     inputs = variant.inputs(trips)  # without a distance, the variant with distance answers like the other one
     minutes = predictor.minutes(inputs)
     groups = interval_groups(inputs, minutes)
     low, high = predictor.interval_factors(TRACKED_LEVEL)
     return VariantOutcomes(
-        variant.mask(trips), minutes, cells_of_trips(inputs, minutes), np.log(low[groups]), np.log(high[groups])
+        applies=variant.mask(trips),
+        base_minutes=minutes,
+        cells=cells_of_trips(inputs, minutes),
+        low_log=np.log(low[groups]),
+        high_log=np.log(high[groups]),
+        answered_log=outcomes.answered_log.get(variant, np.full(len(trips), np.nan)),
     )

@@ -8,52 +8,61 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.live.cells import DAY_SECONDS, STAGES
+from logitrack_assets.eta.live.cells import CITY_STAGES, DAY_SECONDS, STAGES
 
 PENALTY = 1.0
+PRIOR_WEIGHT = 0.25
+"""Weight of the two stages of the whole city before outcomes say otherwise, so that the first ones have an effect. The
+other stages begin with 0: on 1% of the green trips of 2024, a weight of 0.5 for all cost 0.3% in MAE, this one 0.1%."""
 HALF_LIFE_DAYS = 28.0
+OUTCOMES_BETWEEN_REFITS = 32
+"""So few that a change of traffic is followed within the day; a refit takes some 30 µs."""
 
 
 @dataclass
 class StageWeights:
-    """Weights of the stages: ridge regression of the residual on the estimates, towards 0, refitted once a day.
+    """Weights of the stages: ridge regression of the residual on the estimates.
 
     Attributes:
         gram: float64 (stages, stages), decayed sum of the outer products of the estimates.
         moment: float64 (stages,), decayed sum of estimates times residual.
-        weights: float64 (stages,), 0 until the first refit.
-        fitted_day: Day (Unix seconds / 86,400) of the last refit; -1 before the first outcome.
+        weights: float64 (stages,), PRIOR_WEIGHT or 0 until the first refit.
+        fitted_at: Unix seconds up to which the sums have decayed; 0 before the first outcome.
+        unfitted: Number of outcomes since the last refit.
     """
 
     gram: NDArray[np.float64]
     moment: NDArray[np.float64]
     weights: NDArray[np.float64]
-    fitted_day: int = -1
+    fitted_at: float = 0.0
+    unfitted: int = 0
 
     @classmethod
     def empty(cls) -> Self:
-        """Return weights of 0."""
+        """Return the weights before any outcome."""
         size = len(STAGES)
-        return cls(np.zeros((size, size)), np.zeros(size), np.zeros(size))
+        return cls(np.zeros((size, size)), np.zeros(size), _PRIOR.copy())
 
     def copy(self) -> StageWeights:
         """Return an independent copy."""
-        return StageWeights(self.gram.copy(), self.moment.copy(), self.weights.copy(), self.fitted_day)
+        return StageWeights(self.gram.copy(), self.moment.copy(), self.weights.copy(), self.fitted_at, self.unfitted)
 
     def add(self, estimates: NDArray[np.float64], residual: float, *, weight: float, now: float) -> None:
-        """Add an outcome; the first one of a day refits the weights with those before it."""
-        day = int(now // DAY_SECONDS)
-        if day != self.fitted_day:
-            self._refit(day)
+        """Add an outcome, and refit the weights when enough are new."""
         self.gram += weight * np.multiply.outer(estimates, estimates)
         self.moment += weight * residual * estimates
+        self.unfitted += 1
+        if self.unfitted >= OUTCOMES_BETWEEN_REFITS:
+            self._refit(now)
 
-    def _refit(self, day: int) -> None:
-        if self.fitted_day >= 0:
-            days = max(day - self.fitted_day, 0)  # 0 where the clock was set back
-            decay = 0.5 ** (days / HALF_LIFE_DAYS)
-            self.gram *= decay
-            self.moment *= decay
-            penalty = PENALTY * np.eye(len(self.moment))
-            self.weights = np.linalg.solve(self.gram + penalty, self.moment).astype(np.float64)
-        self.fitted_day = day
+    def _refit(self, now: float) -> None:
+        days = max(now - self.fitted_at, 0.0) / DAY_SECONDS if self.fitted_at else 0.0  # 0 where the clock was set back
+        decay = 0.5 ** (days / HALF_LIFE_DAYS)
+        self.gram *= decay
+        self.moment *= decay
+        penalty = PENALTY * np.eye(len(self.moment))
+        self.weights = np.linalg.solve(self.gram + penalty, self.moment + PENALTY * _PRIOR).astype(np.float64)
+        self.fitted_at, self.unfitted = now, 0
+
+
+_PRIOR = np.array([PRIOR_WEIGHT if stage in CITY_STAGES else 0.0 for stage in range(len(STAGES))])

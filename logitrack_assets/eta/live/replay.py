@@ -7,7 +7,7 @@ outcomes that had arrived by the beginning of its five minutes, by the code that
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from logitrack_assets.eta.artifact import DEFAULT_LEVEL, PredictionBatch, Predictor
 from logitrack_assets.eta.features import TripBatch
 from logitrack_assets.eta.live.outcomes import LiveOutcomes, PreparedOutcomes
-from logitrack_assets.eta.live.state import LiveState
+from logitrack_assets.eta.live.state import LiveState, describe_state
 from logitrack_assets.eta.variant import Variant
 from logitrack_assets.nyc_calendar import hour_of_day
 from logitrack_assets.reference.zones import zones
@@ -92,16 +92,20 @@ def replay_trips(
     order = np.argsort(trips.pickup_at.astype(np.int64), kind="stable")
     trips, real = trips.take(order), minutes[order]
     asked_at = trips.pickup_at.astype(np.int64).astype(np.float64)
-    outcomes = _reported(trips, real, asked_at, late_minutes, liars)
-    state = LiveState()
     static = {variant: Answers.blank(len(trips)) for variant in Variant}
     live = {variant: Answers.blank(len(trips)) for variant in Variant}
-    learned = 0
+    arrival, outcomes = _reported(trips, real, asked_at, late_minutes, liars)
+    state, learned = LiveState(), 0
     bins, starts = np.unique(asked_at // BIN_SECONDS, return_index=True)
     for number, (rows_bin, start, end) in enumerate(zip(bins, starts, [*starts[1:], len(trips)], strict=True)):
         arrived = int(np.searchsorted(outcomes.arrived_at, rows_bin * BIN_SECONDS, side="right"))
         if arrived > learned:
-            state.learn(PreparedOutcomes.from_model(predictor, outcomes.take(slice(learned, arrived))))
+            rows = arrival[learned:arrived]
+            answered = {
+                variant: np.log(live[variant].minutes[rows] / static[variant].minutes[rows]) for variant in Variant
+            }
+            new = replace(outcomes.take(slice(learned, arrived)), answered_log=answered)
+            state.learn(PreparedOutcomes.from_model(predictor, new))
             learned = arrived
         asked = np.arange(start, end)
         for variant in Variant:
@@ -118,8 +122,8 @@ def replay_trips(
 
 def _reported(
     trips: TripBatch, real: NDArray[np.float64], asked_at: NDArray[np.float64], late_minutes: float, liars: float
-) -> LiveOutcomes:
-    """Return what is reported, in the order of arrival."""
+) -> tuple[NDArray[np.int64], LiveOutcomes]:
+    """Return the index of each trip in the order of its report, and what is reported."""
     account = np.zeros(len(trips), dtype=np.int64)
     said = real
     if liars > 0:
@@ -131,7 +135,7 @@ def _reported(
     ended_at = asked_at + real * 60
     arrived_at = ended_at + late_minutes * 60
     order = np.argsort(arrived_at, kind="stable").astype(np.int64)
-    return LiveOutcomes(trips, said, ended_at, arrived_at, account).take(order)
+    return order, LiveOutcomes(trips, said, ended_at, arrived_at, account).take(order)
 
 
 def summarise_replay(replay: Replay, *, level: float = DEFAULT_LEVEL) -> dict[str, Any]:
@@ -140,25 +144,6 @@ def summarise_replay(replay: Replay, *, level: float = DEFAULT_LEVEL) -> dict[st
         "level": level,
         "variants": {variant.value: _summarise_variant(replay, variant, level) for variant in Variant},
         "state": describe_state(replay.state),
-    }
-
-
-def describe_state(state: LiveState) -> dict[str, Any]:
-    """Return what a person wants to know of a state, as JSON values."""
-    return {
-        "outcomes": state.learned,
-        "excluded_accounts": len(state.accounts.excluded),
-        **{
-            variant.value: {
-                "enabled": part.safety.enabled,
-                "difference_minutes": round(part.safety.mean_difference_minutes, 4),
-                "compared_outcomes": round(part.safety.outcomes, 1),
-                "low_scale": round(part.tails.factors()[0], 4),
-                "high_scale": round(part.tails.factors()[1], 4),
-                "weights": np.round(part.weights.weights, 3).tolist(),
-            }
-            for variant, part in state.variants.items()
-        },
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,17 +57,22 @@ class VariantState:
     ) -> float:
         """Learn one outcome and return what the correction left of its log residual."""
         base = answers.base_minutes.item(row)
-        residual = _clipped(math.log(minutes / base))
+        ratio = math.log(minutes / base)
+        residual = _clipped(ratio)
         estimates = np.array(
             self.cascade.add(answers.cells[row].tolist(), residual, weight=weight, ended_at=ended_at, now=now)
         )
         correction = _clipped(float(estimates @ self.weights.weights))
         if weight:
             self.weights.add(estimates, residual, weight=weight, now=now)
-            real, corrected = base * math.exp(residual), base * math.exp(correction)
+            # What was answered counts: with the state of today, answers look better than they were when given.
+            answered = answers.answered_log.item(row)
+            given = correction if math.isnan(answered) else answered
+            compared = given or correction  # while the switch is off, what would be answered
+            real, corrected = base * math.exp(residual), base * math.exp(compared)
             self.safety.add(abs(real - corrected) - abs(real - base), weight=weight, now=now)
             self.tails.add(
-                residual - (correction if self.safety.enabled else 0.0),
+                ratio - (given if self.safety.enabled else 0.0),
                 answers.low_log.item(row),
                 answers.high_log.item(row),
                 weight=weight,
@@ -159,6 +165,25 @@ class StateAdjuster:
         state = self.state.variants[variant]
         low, high = state.tails.factors()
         return Adjustment(state.log_corrections(cells, at), np.full(len(cells), low), np.full(len(cells), high))
+
+
+def describe_state(state: LiveState) -> dict[str, Any]:
+    """Return what a person wants to know of a state, as JSON values."""
+    return {
+        "outcomes": state.learned,
+        "excluded_accounts": len(state.accounts.excluded),
+        **{
+            variant.value: {
+                "enabled": part.safety.enabled,
+                "difference_minutes": round(part.safety.mean_difference_minutes, 4),
+                "compared_outcomes": round(part.safety.outcomes, 1),
+                "low_scale": round(part.tails.factors()[0], 4),
+                "high_scale": round(part.tails.factors()[1], 4),
+                "weights": np.round(part.weights.weights, 3).tolist(),
+            }
+            for variant, part in state.variants.items()
+        },
+    }
 
 
 def _clipped(residual: float) -> float:

@@ -42,7 +42,8 @@ def dump_state(state: LiveState) -> bytes:
             f"{variant}_weights": part.weights.weights,
         }
         variants[variant.value] = {
-            "fitted_day": part.weights.fitted_day,
+            "fitted_at": part.weights.fitted_at,
+            "unfitted": part.weights.unfitted,
             "safety": vars(part.safety),
             "tails": vars(part.tails),
         }
@@ -93,6 +94,10 @@ def _load_variant(arrays: Any, document: dict[str, Any], variant: Variant) -> Va
     cascade.sums[used], cascade.counts[used] = arrays[f"{variant}_sums"], arrays[f"{variant}_counts"]
     cascade.landmarks = arrays[f"{variant}_landmarks"]
     weights = StageWeights(
-        arrays[f"{variant}_gram"], arrays[f"{variant}_moment"], arrays[f"{variant}_weights"], scalars["fitted_day"]
+        arrays[f"{variant}_gram"],
+        arrays[f"{variant}_moment"],
+        arrays[f"{variant}_weights"],
+        scalars["fitted_at"],
+        scalars["unfitted"],
     )
     return VariantState(cascade, weights, SafetySwitch(**scalars["safety"]), TailScales(**scalars["tails"]))

@@ -214,7 +214,6 @@ def test_the_switch_turns_a_harmful_correction_off_and_on_again(predictor: Predi
     assert part.safety.enabled
     part.weights.weights = -part.weights.weights  # a correction that points the wrong way
     part.weights.gram[:] = part.weights.moment[:] = 0.0
-    part.weights.fitted_day = 10**6  # and stays so
     part.weights.add = lambda *_, **__: None  # type: ignore[method-assign]
     learn(state, predictor, rides(1_500, ratio=0.6, days=10, first_day=10, noise=0.1, seed=3))
     assert not part.safety.enabled
