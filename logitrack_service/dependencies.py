@@ -35,6 +35,7 @@ from logitrack_service.database_initializer import DatabaseInitializer
 from logitrack_service.observability.health import HealthCheck, Liveness, ReadinessProbe, check_database
 from logitrack_service.predictions.batching import DynamicBatcher
 from logitrack_service.predictions.identifiers import PredictionIds
+from logitrack_service.predictions.live_correction import LiveCorrection
 from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.outcomes import OutcomeRecorder
 from logitrack_service.predictions.prediction_log import PredictionLog
@@ -77,7 +78,8 @@ class Components:
         self.session_control = SessionControl(self.engine, self.revocations, policy)
         self.password_changer = PasswordChanger(self.engine, self.passwords, self.revocations)
         self.database_initializer = DatabaseInitializer(url, analyst, service_settings)
-        self.model_reloader = ModelReloader(signed_registry(settings), self.engine)
+        self.live_correction = LiveCorrection(psycopg_dsn(url), lambda: self.model_reloader.current)
+        self.model_reloader = ModelReloader(signed_registry(settings), self.engine, self.live_correction.prepare)
         self.prediction_ids = PredictionIds(keys)
         self.quotas = PredictionQuotas(
             max_daily=service_settings.daily_predictions, max_open=service_settings.open_predictions
@@ -104,7 +106,7 @@ class Components:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.engine.dispose)
             stack.callback(self.passwords.close)
-            for component in (self.database_initializer, self.revocations, self.model_reloader):
+            for component in (self.database_initializer, self.revocations, self.model_reloader, self.live_correction):
                 await component.start()
                 stack.push_async_callback(component.stop)
             stack.push_async_callback(self.analyst_queries.stop)

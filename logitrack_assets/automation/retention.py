@@ -27,7 +27,13 @@ PAGE_SIZE = 500
 MAX_DELETED_ROWS = 20_000
 """Rows deleted in one transaction, so that the service can write in between."""
 
-_TIME_COLUMNS = {"predictions": "at", "outcomes": "reported_at", "audit_events": "at", "usage": "day"}
+_TIME_COLUMNS = {
+    "predictions": "at",
+    "outcomes": "reported_at",
+    "live_states": "created_at",
+    "audit_events": "at",
+    "usage": "day",
+}
 """Tables of the service schema to the column with the time of a row."""
 
 

@@ -45,6 +45,7 @@ _ANALYST_SUPERUSER_SETTINGS = {"temp_file_limit": "256MB"}  # refused to other a
 _GRANTS = (
     f"grant usage on schema warehouse, service, analytics to {SERVICE_ROLE}",
     f"grant select, insert, update, delete on all tables in schema service to {SERVICE_ROLE}",
+    f"grant usage, select on all sequences in schema service to {SERVICE_ROLE}",
     f"revoke update, delete on service.audit_events from {SERVICE_ROLE}",  # what is recorded stays as it was
     f"grant select on all tables in schema warehouse to {SERVICE_ROLE}",
     f"grant select on all tables in schema analytics to {SERVICE_ROLE}",
@@ -55,7 +56,8 @@ _GRANTS = (
     f"revoke insert, update, delete on warehouse.schema_version from {ASSETS_ROLE}",
     f"grant select on all tables in schema analytics to {ASSETS_ROLE}",
     # The live error is computed from these, and retention removes old rows.
-    f"grant select, delete on service.predictions, service.outcomes, service.audit_events to {ASSETS_ROLE}",
+    "grant select, delete on service.predictions, service.outcomes, service.audit_events, service.live_states"
+    f" to {ASSETS_ROLE}",
 )
 # Columns of accounts that the assets must not read; all others say whose outcomes count.
 _ACCOUNT_SECRETS = ("password_hash",)

@@ -168,6 +168,8 @@ predictions = Table(
     Column("level", REAL, nullable=False),  # of the interval, between 0 and 1
     Column("support", Integer, nullable=False),
     Column("extrapolating", Boolean, nullable=False),
+    Column("base_minutes", REAL),  # the answer without live correction; null in rows of earlier releases
+    Column("live_position", BigInteger),  # of the live state that corrected the answer; null without one
 )
 Index("predictions_at", predictions.c.at)
 
@@ -180,8 +182,29 @@ outcomes = Table(
     Column("account_id", BigInteger, primary_key=True),
     Column("duration_minutes", REAL, nullable=False),
     _instant("reported_at", default_now=True),
+    # Null until it was looked at, 0 where it does not count, else its place in the sequence that is learned.
+    Column("live_position", BigInteger),
 )
 Index("outcomes_reported", outcomes.c.reported_at)
+Index(
+    "outcomes_live_position",
+    outcomes.c.live_position,
+    unique=True,
+    postgresql_where=outcomes.c.live_position > 0,
+)
+Index("outcomes_live_pending", outcomes.c.reported_at, postgresql_where=outcomes.c.live_position.is_(None))
+
+live_states = Table(
+    "live_states",
+    SERVICE,
+    Column("model_version", Text, primary_key=True),
+    Column("format", SmallInteger, primary_key=True, autoincrement=False),  # eta.live.STATE_FORMAT
+    Column("position", BigInteger, primary_key=True, autoincrement=False),  # of the last outcome that it learned
+    Column("state", LargeBinary, nullable=False),
+    Column("summary", JSONB, nullable=False),
+    _instant("created_at", default_now=True),
+)
+Index("live_states_created", live_states.c.created_at)
 
 usage = Table(
     "usage",

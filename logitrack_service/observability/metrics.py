@@ -75,6 +75,24 @@ prediction_log_waiting = Gauge(
     "logitrack_prediction_log_waiting", "Predictions in the queue of the log.", multiprocess_mode="livesum"
 )
 outcomes = Counter("logitrack_outcomes_total", "Reported outcomes by result.", ["result"])
+live_outcomes = Counter("logitrack_live_outcomes_total", "Outcomes that this worker's live state has learned.")
+live_enabled = Gauge(
+    "logitrack_live_correction_enabled",
+    "Whether the safety switch lets the live correction act, by variant of the model.",
+    ["variant"],
+    multiprocess_mode="livemin",
+)
+live_difference_minutes = Gauge(
+    "logitrack_live_correction_difference_minutes",
+    "Mean absolute error with live correction minus the one without, over the last days; negative where it helps.",
+    ["variant"],
+    multiprocess_mode="livemostrecent",
+)
+live_excluded_accounts = Gauge(
+    "logitrack_live_correction_excluded_accounts",
+    "Accounts whose outcomes contradict those of the others and do not count.",
+    multiprocess_mode="livemostrecent",
+)
 pool_connections = Gauge(
     "logitrack_database_connections", "Database connections by state.", ["state"], multiprocess_mode="livesum"
 )

@@ -19,7 +19,13 @@ from logitrack_assets.eta.artifact import DEFAULT_LEVEL
 from logitrack_service.errors import FieldError, InvalidFieldsError
 from logitrack_service.predictions.model_reloader import LoadedModel
 from logitrack_service.predictions.schemas import Departure, DeparturesResponse, Trip
-from logitrack_service.predictions.scoring import PickupTime, build_trip_batch, resolve_pickup_time, run_model
+from logitrack_service.predictions.scoring import (
+    PickupTime,
+    build_trip_batch,
+    resolve_pickup_time,
+    run_model,
+    unix_seconds,
+)
 
 SEARCHED_HOURS = 12
 """Hours before `arrive_by` that are searched; a trip takes 3 hours at most, its slow quantiles little more."""
@@ -103,8 +109,9 @@ def predict_departures(
 ) -> list[Departure]:
     """Return the predictions of a trip at departure times that are whole minutes apart, ascending."""
     trips = build_trip_batch(model, [query.trip] * len(pickup_times), pickup_times)
-    predictions = run_model(model, trips, level=DEFAULT_LEVEL, kind="departures")
-    on_time_minutes = model.predictor.quantiles(trips, np.array([query.probability]))[:, 0]
+    adjuster, _ = model.live.adjuster(datetime.now(UTC), unix_seconds(pickup_times))
+    predictions = run_model(model, trips, level=DEFAULT_LEVEL, kind="departures", adjuster=adjuster)
+    on_time_minutes = model.predictor.quantiles(trips, np.array([query.probability]), adjuster=adjuster)[:, 0]
     first = pickup_times[0]
     offsets = np.array([pickup_time.unix_seconds - first.unix_seconds for pickup_time in pickup_times]) / 60
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from logitrack_service.errors import UnavailableError
 from logitrack_service.observability import metrics
 from logitrack_service.observability.health import HealthCheck
 from logitrack_service.observability.memory import trim_heap
+from logitrack_service.predictions.live_correction import LiveModel
 from logitrack_service.predictions.promotions import record_promotions
 
 POLL_SECONDS = 1.0
@@ -37,6 +39,7 @@ class LoadedModel:
     predictor: Predictor
     champion: Champion
     loaded_at: float  # Unix seconds
+    live: LiveModel = field(default_factory=LiveModel)
 
 
 class ModelReloader:
@@ -46,8 +49,18 @@ class ModelReloader:
         last_error: why the current champion is not loaded, one sentence; None if it is loaded.
     """
 
-    def __init__(self, registry: ModelRegistry, engine: AsyncEngine) -> None:
+    def __init__(
+        self, registry: ModelRegistry, engine: AsyncEngine, prepare_live: Callable[[Predictor], LiveModel]
+    ) -> None:
+        """Create it without loading anything.
+
+        Args:
+            registry: the registry of versions.
+            engine: engine of the service's database.
+            prepare_live: returns the live state of a model before it is served.
+        """
         self.registry = registry
+        self._prepare_live = prepare_live
         self.last_error: str | None = None
         self._engine = engine
         self._model: LoadedModel | None = None
@@ -130,7 +143,10 @@ class ModelReloader:
         if champion is None:
             return  # a deleted pointer leaves the loaded model in place
         previous = self._model
-        self._model = LoadedModel(self._load_predictor(champion), champion, time.time())
+        predictor = self._load_predictor(champion)
+        same = previous is not None and previous.predictor is predictor
+        live = previous.live if previous is not None and same else self._prepare_live(predictor)
+        self._model = LoadedModel(predictor, champion, time.time(), live)
         if previous is not None:
             metrics.model_serving.labels(previous.champion.version).set(0)
         metrics.model_serving.labels(champion.version).set(1)

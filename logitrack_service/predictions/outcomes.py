@@ -16,6 +16,7 @@ from logitrack_assets.database.tables import outcomes, predictions
 from logitrack_service.errors import FieldError, InvalidFieldsError
 from logitrack_service.observability import metrics
 from logitrack_service.predictions.identifiers import PredictionIds, is_plausible_id
+from logitrack_service.predictions.live_correction import CHANNEL
 from logitrack_service.predictions.quotas import PredictionQuotas, add_outcomes
 from logitrack_service.predictions.schemas import OutcomeReport, OutcomeResponse
 
@@ -53,6 +54,7 @@ class OutcomeRecorder:
             recorded = sum(row.is_new for row in rows)
             if recorded:
                 await add_outcomes(connection, account_id, recorded)
+                await connection.execute(select(func.pg_notify(CHANNEL, "")))  # sent at commit
         self._quotas.subtract_open(account_id, recorded)
         conflicting = [row.prediction_id for row in rows if row.conflicts and not row.is_new]
         response = OutcomeResponse(recorded, len(rows) - recorded - len(conflicting), conflicting, unknown)

@@ -32,7 +32,8 @@ JOIN_TIMEOUT_SECONDS = 10.0
 
 COLUMNS = (
     "prediction_id, at, account_id, model_version, fleet, pickup_zone, dropoff_zone, pickup_at,"
-    " distance_miles, duration_minutes, low_minutes, high_minutes, level, support, extrapolating"
+    " distance_miles, duration_minutes, low_minutes, high_minutes, level, support, extrapolating, base_minutes,"
+    " live_position"
 )
 
 log = structlog.get_logger("logitrack.predictions")
@@ -40,7 +41,7 @@ log = structlog.get_logger("logitrack.predictions")
 
 @dataclass(frozen=True)
 class LoggedPredictions:
-    """Predictions of one inference call: inputs, outputs and the model version."""
+    """Predictions of one inference call: inputs, outputs, the model version and the position of its live state."""
 
     ids: list[str]
     account_ids: Sequence[int]
@@ -49,6 +50,7 @@ class LoggedPredictions:
     predictions: PredictionBatch
     level: float
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    live_position: int | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -61,6 +63,7 @@ class LoggedPredictions:
     def lines(self) -> Iterator[str]:
         """Yield the rows in the text format of COPY, in the order of `COLUMNS`."""
         at_text = self.at.isoformat()
+        position = "\\N" if self.live_position is None else self.live_position
         columns = zip(
             self.ids,
             self.account_ids,
@@ -74,13 +77,29 @@ class LoggedPredictions:
             self.predictions.high.tolist(),
             self.predictions.support.tolist(),
             self.predictions.extrapolating.tolist(),
+            self.predictions.base_minutes.tolist(),
             strict=True,
         )
-        for id_, account, fleet, pickup, dropoff, at, miles, minutes, low, high, support, extrapolating in columns:
+        for (
+            id_,
+            account,
+            fleet,
+            pickup,
+            dropoff,
+            at,
+            miles,
+            minutes,
+            low,
+            high,
+            support,
+            extrapolating,
+            base,
+        ) in columns:
             distance = "\\N" if miles != miles else miles  # NaN
             yield (
                 f"{id_}\t{at_text}\t{account}\t{self.model_version}\t{FLEETS[fleet]}\t{pickup}\t{dropoff}\t{at}\t{distance}\t"
-                f"{minutes}\t{low}\t{high}\t{self.level}\t{support}\t{'t' if extrapolating else 'f'}\n"
+                f"{minutes}\t{low}\t{high}\t{self.level}\t{support}\t{'t' if extrapolating else 'f'}\t"
+                f"{base}\t{position}\n"
             )
 
 

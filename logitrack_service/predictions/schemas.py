@@ -94,12 +94,15 @@ class Interval(msgspec.Struct):
 class PredictionResponse(msgspec.Struct):
     """A prediction.
 
-    `support` is the number of training trips between the two zones; `extrapolating` is true if there are too few of
-    them, if the fleet has none, or if the pickup is far from the training months.
+    `base_duration_minutes` is the model's answer without live correction, `live_correction_minutes` what the reported
+    outcomes add to it. `support` is the number of training trips between the two zones; `extrapolating` is true if
+    there are too few of them, if the fleet has none, or if the pickup is far from the training months.
     """
 
     prediction_id: str
     estimated_duration_minutes: float
+    base_duration_minutes: float
+    live_correction_minutes: float
     interval: Interval
     pickup_at: datetime
     arrival_at: datetime
@@ -138,6 +141,7 @@ class BatchItem(msgspec.Struct, omit_defaults=True):
 
     prediction_id: str | None = None
     estimated_duration_minutes: float | None = None
+    base_duration_minutes: float | None = None
     interval: Interval | None = None
     pickup_at: datetime | None = None
     arrival_at: datetime | None = None

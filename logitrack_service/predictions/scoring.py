@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from logitrack_assets.eta.artifact import PredictionBatch
+from logitrack_assets.eta.artifact import Adjuster, PredictionBatch
 from logitrack_assets.eta.features import FLEETS, TripBatch
 from logitrack_assets.nyc_calendar import NEW_YORK, from_wall_clock, to_wall_clock
 from logitrack_service.errors import INVALID_VALUES
@@ -90,14 +90,21 @@ def build_trip_batch(model: LoadedModel, trips: Sequence[Trip], pickup_times: Se
     )
 
 
-def run_model(model: LoadedModel, trips: TripBatch, *, level: float, kind: str) -> PredictionBatch:
-    """Run the model and record the duration under the metrics label `kind`."""
+def run_model(
+    model: LoadedModel, trips: TripBatch, *, level: float, kind: str, adjuster: Adjuster | None
+) -> PredictionBatch:
+    """Run the model and its live correction, and record the duration under the metrics label `kind`."""
     started_at = time.perf_counter()
-    predictions = model.predictor.predict(trips, level=level)
+    predictions = model.predictor.predict(trips, level=level, adjuster=adjuster)
     seconds, rows = _inference_metrics(kind)
     seconds.observe(time.perf_counter() - started_at)
     rows.observe(len(trips))
     return predictions
+
+
+def unix_seconds(pickup_times: Sequence[PickupTime]) -> NDArray[np.float64]:
+    """Return pickup times in Unix seconds, float64 (n,)."""
+    return np.array([pickup_time.unix_seconds for pickup_time in pickup_times], dtype=np.float64)
 
 
 @cache
@@ -127,13 +134,17 @@ def predict_requests(
     """
     pickup_times = [resolve_pickup_time(request.pickup_at) for request in requests]
     trips = build_trip_batch(model, requests, pickup_times)
-    predictions = run_model(model, trips, level=level, kind="single")
+    asked_at = datetime.now(UTC)
+    adjuster, position = model.live.adjuster(asked_at, unix_seconds(pickup_times))
+    predictions = run_model(model, trips, level=level, kind="single", adjuster=adjuster)
     ids = prediction_ids.issue(account_ids)
     version, trained_through = model.champion.version, model.predictor.manifest.trained_through
     responses = [
         PredictionResponse(
             prediction_id=prediction_id,
             estimated_duration_minutes=minutes,
+            base_duration_minutes=base,
+            live_correction_minutes=round(minutes - base, 2),
             interval=Interval(low, high, level),
             pickup_at=pickup_time.local,
             arrival_at=pickup_time.after(minutes),
@@ -145,11 +156,19 @@ def predict_requests(
             model_version=version,
             trained_through=trained_through,
         )
-        for request, pickup_time, prediction_id, (minutes, low, high, miles, support, extrapolating), source in zip(
+        for request, pickup_time, prediction_id, (
+            minutes,
+            base,
+            low,
+            high,
+            miles,
+            support,
+            extrapolating,
+        ), source in zip(
             requests, pickup_times, ids, _rounded_rows(predictions), predictions.distance_source, strict=True
         )
     ]
-    return responses, LoggedPredictions(ids, account_ids, version, trips, predictions, level)
+    return responses, LoggedPredictions(ids, account_ids, version, trips, predictions, level, asked_at, position)
 
 
 def decode_rows(rows: Sequence[msgspec.Raw | bytes]) -> tuple[list[Trip], list[int], dict[int, BatchItem]]:
@@ -203,21 +222,25 @@ def predict_batch_rows(
     if trips:
         pickup_times = [resolve_pickup_time(trip.pickup_at) for trip in trips]
         batch = build_trip_batch(model, trips, pickup_times)
-        predictions = run_model(model, batch, level=level, kind="batch")
+        asked_at = datetime.now(UTC)
+        adjuster, position = model.live.adjuster(asked_at, unix_seconds(pickup_times))
+        predictions = run_model(model, batch, level=level, kind="batch", adjuster=adjuster)
         ids = prediction_ids.issue([account_id] * len(trips))
-        for index, prediction_id, pickup_time, (minutes, low, high, _, support, extrapolating) in zip(
+        for index, prediction_id, pickup_time, (minutes, base, low, high, _, support, extrapolating) in zip(
             indices, ids, pickup_times, _rounded_rows(predictions), strict=True
         ):
             results[index] = BatchItem(
                 prediction_id,
                 minutes,
+                base,
                 Interval(low, high, level),
                 pickup_time.local,
                 pickup_time.after(minutes),
                 support,
                 extrapolating,
             )
-        logged = LoggedPredictions(ids, [account_id] * len(ids), model.champion.version, batch, predictions, level)
+        accounts, version = [account_id] * len(ids), model.champion.version
+        logged = LoggedPredictions(ids, accounts, version, batch, predictions, level, asked_at, position)
     response = BatchResponse(
         results=results,
         model_version=model.champion.version,
@@ -241,7 +264,8 @@ def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixRe
         distance_miles=np.full(size, np.nan, dtype=np.float32),
         fleet=np.full(size, FLEET_CODES[request.fleet or model.predictor.default_fleet], dtype=np.int8),
     )
-    predictions = run_model(model, trips, level=request.level, kind="matrix")
+    adjuster, _ = model.live.adjuster(datetime.now(UTC), np.full(size, pickup_time.unix_seconds, dtype=np.float64))
+    predictions = run_model(model, trips, level=request.level, kind="matrix", adjuster=adjuster)
 
     def grid(values: NDArray[Any]) -> list[list[Any]]:
         rounded = values if values.dtype.kind == "i" else np.round(values.astype(np.float64), 2)
@@ -261,9 +285,17 @@ def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixRe
     )
 
 
-def _rounded_rows(predictions: PredictionBatch) -> Iterator[tuple[float, float, float, float, int, bool]]:
-    """Yield minutes, low, high, miles (rounded to 2 decimals), support and extrapolating for each trip."""
-    measures = np.array([predictions.minutes, predictions.low, predictions.high, predictions.distance_used_miles])
+def _rounded_rows(predictions: PredictionBatch) -> Iterator[tuple[float, float, float, float, float, int, bool]]:
+    """Yield minutes, base, low, high, miles (rounded to 2 decimals), support and extrapolating for each trip."""
+    measures = np.array(
+        [
+            predictions.minutes,
+            predictions.base_minutes,
+            predictions.low,
+            predictions.high,
+            predictions.distance_used_miles,
+        ]
+    )
     return zip(
         *np.round(measures, 2).tolist(),
         predictions.support.tolist(),

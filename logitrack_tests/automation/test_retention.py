@@ -87,7 +87,7 @@ def test_only_old_requests_are_removed(database_url: str, monkeypatch: pytest.Mo
                 text("insert into service.usage (account_id, day) values (1, cast(:at as date))"), moment
             )
     removed = retention.remove_old_requests(Warehouse(database_url), now - timedelta(days=100))
-    assert removed == {"predictions": 0, "outcomes": 0, "audit_events": 20, "usage": 20}
+    assert removed == {"predictions": 0, "outcomes": 0, "live_states": 0, "audit_events": 20, "usage": 20}
     with engine.connect() as connection:
         left = connection.execute(text("select count(*), min(at) from service.audit_events")).one()
     engine.dispose()

@@ -91,12 +91,12 @@ class SwitchingPredictor:
     def _minutes(self, trips: TripBatch) -> NDArray[np.float64]:
         return self._minutes_at(trips.pickup_at.astype(np.int64) // 60 % 1440)
 
-    def predict(self, trips: TripBatch, *, level: float) -> Any:
+    def predict(self, trips: TripBatch, *, level: float, adjuster: None) -> Any:
         found = self._predictor.predict(trips, level=level)
         minutes = self._minutes(trips)
         return type(found)(**{**vars(found), "minutes": minutes, "low": minutes * 0.8, "high": minutes * 1.3})
 
-    def quantiles(self, trips: TripBatch, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    def quantiles(self, trips: TripBatch, probabilities: NDArray[np.float64], *, adjuster: None) -> NDArray[np.float64]:
         return self._minutes(trips)[:, None] * (1 + probabilities[None, :] / 4)
 
 
