@@ -126,6 +126,7 @@ class LiveErrorRow(msgspec.Struct, frozen=True):
 class LiveErrorDayRow(msgspec.Struct, frozen=True):
     """Error of one model version's predictions of rides of one day and fleet, from reported outcomes that count.
 
+    `base_mae_minutes` is the mean absolute error without live correction, null of predictions from before it.
     `median_error_minutes` is the median absolute error. `coverage` is the share of outcomes inside the predicted
     interval and should equal `level`, the mean level of those intervals.
     """
@@ -135,6 +136,7 @@ class LiveErrorDayRow(msgspec.Struct, frozen=True):
     model_version: str
     outcomes: int
     mae_minutes: Minutes
+    base_mae_minutes: Minutes | None
     median_error_minutes: Minutes
     bias_minutes: Minutes
     coverage: float

@@ -229,8 +229,8 @@ def select_live_error(model_version: str | None, fleet: Fleet | None) -> ReportS
     """Return the error of live predictions by model version and hour."""
     sql = f"""
         select model_version, hour as pickup_hour, sum(outcomes)::bigint as outcomes,
-               sum(mae * outcomes)::float8 / sum(outcomes)::float8 as mae,
-               sum(bias * outcomes)::float8 / sum(outcomes)::float8 as bias,
+               sum(mae_minutes * outcomes)::float8 / sum(outcomes)::float8 as mae,
+               sum(bias_minutes * outcomes)::float8 / sum(outcomes)::float8 as bias,
                (sum(coverage * outcomes) / sum(outcomes))::float8 as coverage
         from analytics.live_error
         where (cast(:version as text) is null or model_version = :version)
@@ -248,6 +248,7 @@ def select_live_error_days(
     sql = f"""
         select pickup_at::date as day, fleet, model_version, count(*) as outcomes,
                avg(abs(error_minutes))::float8 as mae_minutes,
+               avg(abs(base_minutes - real_minutes))::float8 as base_mae_minutes,
                percentile_cont(0.5) within group (order by abs(error_minutes))::float8 as median_error_minutes,
                avg(error_minutes)::float8 as bias_minutes,
                avg(in_interval::int)::float8 as coverage, avg(level)::float8 as level

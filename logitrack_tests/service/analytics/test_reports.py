@@ -201,7 +201,7 @@ def test_unchanged_report_returns_304(service_home: ServiceHome, client: TestCli
         ("live-error", "model_version,pickup_hour,outcomes,mae,bias,coverage"),
         (
             "live-error/days",
-            "day,fleet,model_version,outcomes,mae_minutes,median_error_minutes,bias_minutes,coverage,level",
+            "day,fleet,model_version,outcomes,mae_minutes,base_mae_minutes,median_error_minutes,bias_minutes,coverage,level",
         ),
         ("coverage", "model_version,fleet,level,outcomes,coverage,width_minutes"),
         ("drift", "month,fleet,model_version,measure,value,threshold,drifted"),
@@ -250,7 +250,7 @@ def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_us
             isolated_home.run(
                 "insert into service.predictions"
                 " values (:id, '2019-03-01 13:29Z', 1, 'v1', 'yellow', 236, 161, '2019-03-01 08:30', null,"
-                " 20, 15, 25, 0.8, 100, false)",
+                " 20, 15, 25, 0.8, 100, false, 28)",
                 id=prediction_id,
             )
             isolated_home.run("insert into service.outcomes values (:id, 1, :real)", id=prediction_id, real=real)
@@ -268,7 +268,7 @@ def test_live_error_is_computed_from_outcomes(isolated_home: ServiceHome, new_us
     assert by_day["rows"] == [
         {
             "day": "2019-03-01", "fleet": "yellow", "model_version": "v1", "outcomes": 2, "mae_minutes": 4.0,
-            "median_error_minutes": 4.0, "bias_minutes": -2.0, "coverage": 0.5, "level": 0.8,
+            "base_mae_minutes": 6.0, "median_error_minutes": 4.0, "bias_minutes": -2.0, "coverage": 0.5, "level": 0.8,
         }
     ]  # fmt: skip
     assert coverage["rows"] == [

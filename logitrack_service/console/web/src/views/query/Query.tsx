@@ -8,7 +8,7 @@ import { DISPLAYS, type Display, ResultFigure } from "./ResultFigure";
 
 const Editor = lazy(() => import("./Editor"));
 
-const EXAMPLE = `select hour, sum(trips) as trips, sum(avg_duration * trips) / sum(trips) as mean_minutes
+const EXAMPLE = `select hour, sum(trips) as trips, sum(avg_duration_minutes * trips) / sum(trips) as avg_duration_minutes
 from hours
 where weekday <= 5
 group by hour
