@@ -182,6 +182,7 @@ class LocalStack:
         self._console.print(
             f"\n[bold green]logitrack is running[/]\n"
             f"  Dagster UI         {self.dagster_url}\n"
+            f"  web console        {self.service_url}\n"
             f"  API documentation  {self.service_url}/docs\n"
             f"  logs               {self._settings.home / 'logs'}\n\n"
             f"A prediction, for example from another terminal:\n",

@@ -14,8 +14,11 @@ import psutil
 import pytest
 
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_tests.browser import chromium, visit
 from logitrack_tests.conftest import REPOSITORY
 from logitrack_tests.end_to_end.conftest import MONTHS, SELECTOR, Installation
+
+PASSWORD = "seven yellow cabs in the rain"
 
 REEXECUTE = """
 mutation LaunchPipelineReexecution($reexecutionParams: ReexecutionParams) {
@@ -134,6 +137,49 @@ def test_client_in_the_readme_works(running: Installation) -> None:
         assert re.fullmatch(r"\d+ minutes \(\d+ to \d+\), there at \d\d:\d\d", first)
         assert [row.split()[0] for row in rows] == ["132", "138", "1"]
     assert running.query("select count(*) from service.outcomes where duration_minutes = 58") == ["2"]
+
+
+def test_journey_through_the_console(running: Installation) -> None:
+    """Register, plan a ride, report it, look at the model; then, as an admin, ask in SQL and look at the pipeline."""
+    made = subprocess.run(
+        [sys.executable, "-m", "logitrack_assets.cli", "user", "create-admin", "ada", "--password-stdin"],
+        env=running.environment(),
+        input=PASSWORD,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    with chromium() as browser, visit(browser, running.service, expected=("401",)) as visited:
+        page = visited.page
+        visited.open("/?from=161&to=132&at=2020-01-15T17:30")
+        page.get_by_role("button", name="Create an account").click()
+        page.get_by_label("Username").fill("traveller")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Create account").click()
+        prediction = page.get_by_role("region", name="Prediction")
+        prediction.get_by_text(re.compile(r"80% of such rides take")).wait_for()
+        prediction.get_by_role("button", name="Report the real duration").click()
+        prediction.get_by_label("It took, in minutes").fill("61")
+        prediction.get_by_role("button", name="Report", exact=True).click()
+        prediction.get_by_text("the real duration is recorded").wait_for()
+        page.get_by_role("link", name="Model").click()
+        champion = ModelRegistry(running.home / "models").champion()
+        assert champion is not None
+        page.get_by_role("region", name="The served model").get_by_text(champion.version).wait_for()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Username").fill("ada")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_label(f"Show {champion.version}").check()
+        page.get_by_text("✓ passed").first.wait_for()
+        page.get_by_role("link", name="Query").click()
+        page.get_by_role("button", name="Run").click()
+        page.get_by_role("figure", name="Result").get_by_role("row").nth(24).wait_for()
+        page.get_by_role("link", name="Pipeline").click()
+        page.get_by_role("button", name=f"{MONTHS[0]}: ingested").wait_for()
+    assert running.query("select count(*) from service.outcomes where duration_minutes = 61") == ["1"]
 
 
 def test_second_up_is_refused(running: Installation) -> None:

@@ -6,7 +6,8 @@ import { ago, clock, minutes, monthsBetween, newYorkTime } from "../src/format";
 describe("axis", () => {
   it("has round ticks within the bounds", () => {
     expect(ticks(0, 60, 6)).toEqual([0, 10, 20, 30, 40, 50, 60]);
-    expect(ticks(0.2, 0.9, 3)).toEqual([0.25, 0.5, 0.75]);
+    expect(ticks(0.2, 0.9, 3)).toEqual([0.5]);
+    expect(ticks(0.2, 0.9, 4)).toEqual([0.2, 0.4, 0.6, 0.8]);
   });
 
   it("covers all values, and zero if asked for", () => {

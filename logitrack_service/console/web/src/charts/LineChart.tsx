@@ -82,7 +82,13 @@ export function LineChart(props: Props) {
         {x.map(
           (position, index) =>
             index % every === 0 && (
-              <text key={position} className="tick" x={px(index)} y={height - 24} textAnchor="middle">
+              <text
+                key={position}
+                className="tick"
+                x={px(index)}
+                y={height - 24}
+                textAnchor={x.length > 1 && index === x.length - 1 ? "end" : "middle"}
+              >
                 {formatX(position)}
               </text>
             ),

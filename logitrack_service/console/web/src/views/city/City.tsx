@@ -130,7 +130,11 @@ function ZonesFigure({ state, change }: { state: CityState; change: Change }) {
   return (
     <Figure
       wide
-      title={zone === null ? `${METRICS[metric]} by zone` : `${METRICS[metric]} of trips ${where} ${zoneName(zone)}`}
+      title={
+        zone === null
+          ? `${METRICS[metric]} by zone`
+          : `${metric === "trips" ? "Trips" : `${METRICS[metric]} of trips`} ${where} ${zoneName(zone)}`
+      }
       subtitle={
         zone === null ? (
           "Click a zone to see where its trips go."

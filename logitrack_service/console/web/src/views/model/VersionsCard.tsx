@@ -43,7 +43,7 @@ export function VersionsCard({ versions, history, serving, parameters, change }:
           <p className="hint">Choose one to see its gates, a second one to compare.</p>
         </div>
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: axe's rule scrollable-region-focusable asks for it */}
-        <section className="table-scroll" tabIndex={0} aria-label="Versions">
+        <section className="table-scroll" tabIndex={0} aria-label="Table of versions">
           <table>
             <thead>
               <tr>

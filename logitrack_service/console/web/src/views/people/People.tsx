@@ -36,7 +36,7 @@ function Accounts() {
       <Loaded query={accounts}>
         {({ pages }) => (
           // biome-ignore lint/a11y/noNoninteractiveTabindex: axe's rule scrollable-region-focusable asks for it
-          <section className="table-scroll" tabIndex={0} aria-label="Accounts">
+          <section className="table-scroll" tabIndex={0} aria-label="Table of accounts">
             <table>
               <thead>
                 <tr>
@@ -79,6 +79,7 @@ function Accounts() {
 function AccountRow({ account, chosen, onChoose }: { account: Account; chosen: boolean; onChoose: () => void }) {
   const { username, role, vouched, disabled, created_at } = account;
   const update = useAccountChange(username);
+  const pending = update.isPending ? update.variables : null;
   const isOwn = useAccount().data?.username === username;
   return (
     <>
@@ -87,8 +88,8 @@ function AccountRow({ account, chosen, onChoose }: { account: Account; chosen: b
         <td>
           <select
             aria-label={`Role of ${username}`}
-            value={role}
-            disabled={isOwn || update.isPending}
+            value={pending && "role" in pending ? pending.role : role}
+            disabled={isOwn}
             onChange={(event) => update.mutate({ role: event.currentTarget.value as Role })}
           >
             {ROLES.map((name) => (
@@ -100,8 +101,7 @@ function AccountRow({ account, chosen, onChoose }: { account: Account; chosen: b
           <input
             type="checkbox"
             aria-label={`Vouch for ${username}`}
-            checked={vouched}
-            disabled={update.isPending}
+            checked={pending && "vouched" in pending ? pending.vouched : vouched}
             onChange={(event) => update.mutate({ vouched: event.currentTarget.checked })}
           />
         </td>
@@ -182,7 +182,7 @@ function Audit() {
       <Loaded query={audit}>
         {({ pages }) => (
           // biome-ignore lint/a11y/noNoninteractiveTabindex: axe's rule scrollable-region-focusable asks for it
-          <section className="table-scroll" tabIndex={0} aria-label="Audit">
+          <section className="table-scroll" tabIndex={0} aria-label="Table of events">
             <table>
               <thead>
                 <tr>

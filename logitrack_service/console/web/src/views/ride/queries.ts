@@ -52,7 +52,7 @@ export function departuresQuery(ride: PlannedRide, arriveBy: string | null, prob
     hours: HOURS,
     every_minutes: EVERY_MINUTES,
     probability,
-    ...(ride.at && !arriveBy && { pickup_at: `${ride.at}:00` }),
+    ...(ride.at && { pickup_at: `${ride.at}:00` }),
     ...(arriveBy && { arrive_by: `${arriveBy}:00` }),
     ...(ride.miles && { distance_miles: ride.miles }),
     ...(ride.fleet && { fleet: ride.fleet }),
