@@ -143,6 +143,14 @@ def test_selected_trips_keep_every_column():
     assert len(trips.take(slice(2, 4))) == 2
 
 
+def test_distance_of_zero_is_unknown_and_half_a_mile_is_not():
+    one = TripBatch.from_columns([1, 1], [2, 2], ["2019-07-04"] * 2)
+    miles = np.array([0.0, 0.5], dtype=np.float32)
+    trips = TripBatch(one.pickup_zone, one.dropoff_zone, one.pickup_at, miles, one.fleet)
+    assert trips.distance_known.tolist() == [False, True]
+    assert columns(trips)["distance_miles"].tolist() == [0.0, 0.5]
+
+
 def test_columns_have_their_types_and_distances_of_the_caller_stay():
     miles = np.array([-1.0, 2.0], dtype=np.float32)
     trips = TripBatch.from_columns([1, 263], [263, 1], ["2019-07-04"] * 2, miles, np.array([0, 1], dtype=np.int8))

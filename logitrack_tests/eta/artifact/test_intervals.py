@@ -31,8 +31,9 @@ def intervals(rows: int = 2) -> Intervals:
     return Intervals(PROBABILITIES, (np.arange(GROUPS) % 2) * (rows - 1), quantiles)
 
 
-def test_levels():
+def test_levels_and_groups():
     assert (MIN_LEVEL, DEFAULT_LEVEL, MAX_LEVEL) == (0.5, 0.8, 0.95)
+    assert GROUP_SHAPE == (2, 2, 2, 9, 8)
 
 
 def test_hours_fall_into_bands():

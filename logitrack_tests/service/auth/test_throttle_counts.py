@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from logitrack_service.auth.throttle import (
 )
 from logitrack_service.database import connect
 from logitrack_service.errors import RateLimitedError
+from logitrack_tests.service.conftest import ServiceHome
 
 LIMIT = Limit("login_pair", burst=3)
 
@@ -72,8 +73,9 @@ class Throttle:
 
 
 @pytest.fixture
-def throttle(database_url: str):
-    found = Throttle(database_url)
+def throttle(service_home: ServiceHome) -> Iterator[Throttle]:
+    found = Throttle(service_home.url)
+    found.run("delete from service.throttle")
     yield found
     found.close()
 

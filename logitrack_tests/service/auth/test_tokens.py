@@ -103,10 +103,11 @@ def test_token_cache_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_cached_token_is_verified_once(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
-    token = tokens.issue(account_id=7, username="ada", role="user", session_id="s")
-    assert tokens.read(token) == tokens.read(token)
+    issued = [tokens.issue(account_id=number, username="ada", role="user", session_id="s") for number in (7, 8)]
+    for token in issued:
+        tokens.read(token)
     monkeypatch.setattr("logitrack_service.auth.tokens.jwt.decode", None)
-    assert tokens.read(token).account_id == 7
+    assert [tokens.read(token).account_id for token in issued] == [7, 8]
 
 
 def test_issued_token_lives_for_its_minutes_and_has_an_id_of_its_own(tokens: Tokens):
