@@ -31,7 +31,7 @@ from logitrack_assets.lake import exchange
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGES = ("logitrack_assets", "logitrack_service")
-DURABLE_METHODS = frozenset({"begin", "commit", "fsync", "link", "rename", "renames"})
+DURABLE_METHODS = frozenset({"commit", "fsync", "link", "rename", "renames"})
 DURABLE_HELPERS = frozenset(
     {"_exchange", "create_atomic", "fsync_path", "fsync_tree", "swap_folders", "write_atomic", "write_json"}
 )
@@ -47,6 +47,9 @@ OPERATIONS: tuple[tuple[Any, str], ...] = (
     (psycopg.AsyncConnection, "commit"),
 )
 """What is replaced. Deletions are crash points too: recovery depends on what is left."""
+
+STATE_MODULES = ("eta.", "files.", "home.", "lake.", "logitrack_service.", "trips.", "warehouse.")
+"""Modules whose calls of the helpers change state that lasts. Elsewhere a helper writes one file anew, as a whole."""
 
 END = "end of the operation"
 _processes = multiprocessing.get_context("forkserver")
@@ -99,13 +102,14 @@ class _SiteFinder(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef  # noqa: N815
 
     def visit_Call(self, node: ast.Call) -> None:
-        if _is_durable(node):
+        if _is_durable(node, holds_state=f"{self._path[0]}.".startswith(STATE_MODULES)):
             self._add(node)
         self.generic_visit(node)
 
-    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
+    def visit_With(self, node: ast.With) -> None:
         for item in node.items:
-            if _is_psycopg_transaction(item.context_expr):
+            # A connection of psycopg commits at the end of its block; SQLAlchemy's rolls back.
+            if self._path[0] == "warehouse" and ast.unparse(item.context_expr) == "self.connect()":
                 self._add(item.context_expr)
         self.generic_visit(node)
 
@@ -116,26 +120,18 @@ class _SiteFinder(ast.NodeVisitor):
             name = f"{name} ({self._names[name]})"
         self.sites.append(Site(name, self._file, (call.lineno, call.end_lineno or call.lineno)))
 
-    visit_AsyncWith = visit_With  # noqa: N815
 
-
-def _is_durable(call: ast.Call) -> bool:
+def _is_durable(call: ast.Call, *, holds_state: bool) -> bool:
     if isinstance(call.func, ast.Name):
-        return call.func.id in DURABLE_HELPERS
+        return holds_state and call.func.id in DURABLE_HELPERS
     if not isinstance(call.func, ast.Attribute):
         return False
+    owner = ast.unparse(call.func.value)
     if call.func.attr == "replace":  # that of a path: others take two arguments, or named ones
-        return ast.unparse(call.func.value) == "os" or (len(call.args) == 1 and not call.keywords)
+        return owner == "os" or (len(call.args) == 1 and not call.keywords)
+    if call.func.attr == "begin":
+        return owner.endswith("engine")
     return call.func.attr in DURABLE_METHODS
-
-
-def _is_psycopg_transaction(context: ast.expr) -> bool:
-    """Return whether a block commits at its end because its context is a connection of psycopg.
-
-    SQLAlchemy's `connect` rolls back.
-    """
-    text = ast.unparse(context)
-    return text.endswith(".connect()") and ("arehouse" in text or text == "self.connect()")
 
 
 @dataclass

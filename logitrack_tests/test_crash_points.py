@@ -29,6 +29,7 @@ from logitrack_assets.eta.artifact import PredictionBatch
 from logitrack_assets.eta.features import TripBatch
 from logitrack_assets.eta.gate_records import GateRecord, read_gates, record_gates
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.shadow import ShadowFile
 from logitrack_assets.eta.signed_registry import signed_registry
 from logitrack_assets.files import read_json, write_json
 from logitrack_assets.home import load_or_create_instance_id, read_instance_id
@@ -359,6 +360,21 @@ def record_gate(home: Path, name: str = "second") -> None:
     record_gates(models, models.versions()[-1], [record])
 
 
+def begin_shadow(home: Path) -> None:
+    models = registry(home)
+    ShadowFile(models).begin(models.versions()[-1], by="ada")
+
+
+def check_shadow(home: Path) -> None:
+    shadow = ShadowFile(registry(home)).read()
+    assert shadow is None or shadow.version == registry(home).versions()[-1]
+
+
+def check_begun_shadow(home: Path) -> None:
+    check_shadow(home)
+    assert ShadowFile(registry(home)).read() is not None
+
+
 def prepare_recorded_gate(home: Path) -> None:
     prepare_one_version(home)
     record_gate(home, "first")
@@ -640,6 +656,7 @@ REGISTRY_SCENARIOS = {
     "rollback": Scenario(prepare_two_champions, roll_back, check_champion, check_old_champion),
     "rejection": Scenario(prepare_two_versions, reject_newest, check_rejection, check_rejected),
     "results of gates": Scenario(prepare_recorded_gate, record_gate, check_recorded_gates, check_both_gates),
+    "begin of a shadow": Scenario(prepare_two_versions, begin_shadow, check_shadow, check_begun_shadow),
     "first signature": Scenario(prepare_unsigned_champion, open_registry, check_readable_champion, check_champion),
     "keys": Scenario(nothing, make_keys, check_keys, check_lasting_keys),
 }
@@ -659,21 +676,11 @@ DATABASE_SCENARIOS = {
 SCENARIOS = LAKE_SCENARIOS | REGISTRY_SCENARIOS | DATABASE_SCENARIOS
 
 ELSEWHERE = {
-    "automation.conditions.": "reads",
-    "automation.retention.": "deletes rows by their age, as often as it runs",
-    "automation.retraining.": "reads",
-    "commands.demo_report.": "reads, and writes a report of the run by `write_atomic`",
-    "commands.stack.": "a file that every start writes anew, by `write_json`",
-    "commands.supervisor.": "test_supervisor: processes that a killed supervisor left are found and ended",
     "database.": "test_migrate, test_roles: a start repeats what was not committed",
-    "eta.assets.eta_drift:": "one transaction that the next run of the asset repeats",
-    "eta.checks.": "reads",
     "eta.file_scoring.": "the output of a command, put into place as a whole",
-    "instance.": "a file that every start writes anew, by `write_atomic`",
     "logitrack_service.analytics.": "one transaction each; the audit event is committed before the query runs",
     "logitrack_service.auth.": "one transaction each; an attempt that was counted and not verified stays counted",
     "logitrack_service.predictions.prediction_log.PredictionLog._refresh": "adds nothing: reads totals",
-    "trips.warehouse_quality.": "reads",
 }
 """Durable calls that no scenario kills, by the beginning of their names, and why."""
 
