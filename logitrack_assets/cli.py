@@ -138,6 +138,20 @@ def predict_command(
     predict_file(get_settings(), file, output, console, strict=strict)
 
 
+@app.command("explain")
+def explain_command(
+    prediction_id: Annotated[str, typer.Argument(help="Id of a prediction of the service.")],
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute it again; exit non-zero when a number differs.")
+    ] = False,
+) -> None:
+    """Explain a past answer: question, model, training files, live state, and minutes by cause."""
+    require_extras("core")
+    from logitrack_assets.commands.explain import explain_prediction
+
+    explain_prediction(get_settings(), prediction_id, console, recompute=recompute)
+
+
 @app.command("replay")
 def replay_command(
     months: Annotated[str, typer.Option("--months", help="Months to replay: 2020-03:2020-06.")],

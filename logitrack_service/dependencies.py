@@ -40,6 +40,7 @@ from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.outcomes import OutcomeRecorder
 from logitrack_service.predictions.prediction_log import PredictionLog
 from logitrack_service.predictions.quotas import PredictionQuotas
+from logitrack_service.predictions.records import PredictionRecords
 from logitrack_service.settings import ServiceSettings
 
 MAX_REVOCATIONS_AGE_SECONDS = 20.0
@@ -80,6 +81,7 @@ class Components:
         self.database_initializer = DatabaseInitializer(url, analyst, service_settings)
         self.live_correction = LiveCorrection(psycopg_dsn(url), lambda: self.model_reloader.current)
         self.model_reloader = ModelReloader(signed_registry(settings), self.engine, self.live_correction.prepare)
+        self.prediction_records = PredictionRecords(psycopg_dsn(url), self.model_reloader)
         self.prediction_ids = PredictionIds(keys)
         self.quotas = PredictionQuotas(
             max_daily=service_settings.daily_predictions, max_open=service_settings.open_predictions
@@ -130,6 +132,7 @@ class Components:
             "password_changer": _provide(self.password_changer),
             "prediction_ids": _provide(self.prediction_ids),
             "prediction_log": _provide(self.prediction_log),
+            "prediction_records": _provide(self.prediction_records),
             "quotas": _provide(self.quotas),
             "readiness_probe": _provide(self.readiness_probe),
             "reports": _provide(self.reports),

@@ -119,8 +119,8 @@ def alert_on_failure(
     name="alert_on_conditions",
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=60,
-    description="Reports drift, a live error above the test error, a source that has not answered for a day, and "
-    "stalled runs; once in 24 hours for the same problem.",
+    description="Reports drift, a live error above the test error, live correction that was switched off, a source "
+    "that has not answered for a day, and stalled runs; once in 24 hours for the same problem.",
 )
 def alert_on_conditions(
     context: SensorEvaluationContext,

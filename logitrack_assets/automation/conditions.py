@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from dagster import AssetKey, DagsterInstance
 
 from logitrack_assets.automation.retraining import RetrainTrigger, drift_trigger, live_error_trigger
+from logitrack_assets.eta.live_store import disabled_variants
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.materializations import VERSION
 from logitrack_assets.run_workers import stalled_runs
@@ -69,7 +70,7 @@ def stalled_run_alerts(instance: DagsterInstance, now: datetime) -> list[Conditi
 def champion_alerts(
     instance: DagsterInstance, models: ModelRegistry, warehouse: Warehouse, *, worse_by: float
 ) -> list[ConditionAlert]:
-    """Return alerts for drift and for a live error above the test error of the champion.
+    """Return alerts for drift, a live error above the test error of the champion, and live correction switched off.
 
     Args:
         instance: Where runs are recorded.
@@ -84,9 +85,11 @@ def champion_alerts(
     with warehouse.connect() as connection:
         drift = drift_trigger(connection, manifest)
         live = live_error_trigger(connection, manifest, worse_by=worse_by)
+        disabled = disabled_variants(connection, champion.version)
     return [
         *_trigger_alert(drift, champion.version, _latest_run(instance, "eta_drift")),
         *_trigger_alert(live, champion.version, _training_run(instance, champion.version)),
+        *_disabled_alert(disabled, champion.version),
     ]
 
 
@@ -94,6 +97,13 @@ def _trigger_alert(trigger: RetrainTrigger | None, version: str, run_id: str | N
     if trigger is None:
         return []
     return [ConditionAlert(trigger.key, f"{trigger.reason} (champion {version})", run_id)]
+
+
+def _disabled_alert(variants: list[str], version: str) -> list[ConditionAlert]:
+    if not variants:
+        return []
+    text = f"live correction of {version} is switched off ({', '.join(variants)}): it made errors larger beyond noise"
+    return [ConditionAlert(f"live correction off / {version}", text, None)]
 
 
 def _latest_run(instance: DagsterInstance, asset: str) -> str | None:

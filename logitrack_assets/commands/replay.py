@@ -18,7 +18,6 @@ from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.dataset import TripDataset, silver_trips
 from logitrack_assets.eta.live.replay import replay_trips, summarise_replay
 from logitrack_assets.eta.variant import Variant
-from logitrack_assets.files import write_atomic
 from logitrack_assets.lake import Lake
 from logitrack_assets.settings import Settings
 from logitrack_assets.spark import SparkResource
@@ -90,7 +89,7 @@ def replay_months(settings: Settings, options: ReplayOptions, output: Path, cons
         "trips": len(trips),
         **summarise_replay(replay),
     }
-    write_atomic(output, json.dumps(figures, indent=1) + "\n")
+    output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     for variant in Variant:
         console.print(_summary_table(variant, figures["variants"][variant.value]))
     console.print(f"All figures: {output}", highlight=False, soft_wrap=True)

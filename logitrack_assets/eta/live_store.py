@@ -237,6 +237,18 @@ def save_snapshot_if_due(connection: psycopg.Connection[Any], version: str, snap
     return True
 
 
+def disabled_variants(connection: psycopg.Connection[Any], version: str) -> list[str]:
+    """Return the variants of a version whose correction the safety switch has turned off; the stored state tells."""
+    row = connection.execute(
+        "select summary from service.live_states where model_version = %s and format = %s"
+        " order by position desc limit 1",
+        [version, STATE_FORMAT],
+    ).fetchone()
+    if row is None:
+        return []
+    return [variant.value for variant in Variant if not row[0][variant.value]["enabled"]]
+
+
 def _insert(connection: psycopg.Connection[Any], version: str, snapshot: LiveSnapshot) -> None:
     connection.execute(
         _INSERT_STATE,

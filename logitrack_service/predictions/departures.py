@@ -24,7 +24,6 @@ from logitrack_service.predictions.scoring import (
     build_trip_batch,
     resolve_pickup_time,
     run_model,
-    unix_seconds,
 )
 
 SEARCHED_HOURS = 12
@@ -109,7 +108,7 @@ def predict_departures(
 ) -> list[Departure]:
     """Return the predictions of a trip at departure times that are whole minutes apart, ascending."""
     trips = build_trip_batch(model, [query.trip] * len(pickup_times), pickup_times)
-    adjuster, _ = model.live.adjuster(datetime.now(UTC), unix_seconds(pickup_times))
+    adjuster, _ = model.live.adjuster(datetime.now(UTC), trips)
     predictions = run_model(model, trips, level=DEFAULT_LEVEL, kind="departures", adjuster=adjuster)
     on_time_minutes = model.predictor.quantiles(trips, np.array([query.probability]), adjuster=adjuster)[:, 0]
     first = pickup_times[0]

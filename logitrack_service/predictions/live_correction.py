@@ -14,13 +14,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import psycopg
 import structlog
-from numpy.typing import NDArray
 
 from logitrack_assets.errors import LogitrackError
 from logitrack_assets.eta.artifact import Adjuster, Predictor
+from logitrack_assets.eta.features import TripBatch
 from logitrack_assets.eta.live_store import (
     LiveSnapshot,
     advance_snapshot,
@@ -54,20 +53,12 @@ class LiveModel:
     def __init__(self, snapshot: LiveSnapshot | None = None) -> None:
         self.snapshot = snapshot
 
-    def adjuster(
-        self, asked_at: datetime, pickup_unix_seconds: NDArray[np.float64]
-    ) -> tuple[Adjuster | None, int | None]:
-        """Return what corrects answers, and the position of its state; None without a state.
-
-        Args:
-            asked_at: Now. Whole seconds count, so that the log of predictions suffices to recompute an answer.
-            pickup_unix_seconds: float64 (n,), the pickups.
-        """
+    def adjuster(self, asked_at: datetime, trips: TripBatch) -> tuple[Adjuster | None, int | None]:
+        """Return what corrects the answers to questions, and the position of its state; None without a state."""
         snapshot = self.snapshot
         if snapshot is None:
             return None, None
-        now = np.full(1, float(int(asked_at.timestamp())))
-        return snapshot.state.adjuster(now, pickup_unix_seconds), snapshot.position
+        return snapshot.state.question_adjuster(asked_at, trips), snapshot.position
 
 
 class LiveCorrection:

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from logitrack_assets.eta.artifact import ArtifactError
 from logitrack_assets.eta.gate_records import read_gates
+from logitrack_assets.eta.live import LiveState, describe_state
 from logitrack_assets.eta.registry import Champion, ModelRegistry
+from logitrack_assets.eta.variant import Variant
 from logitrack_service.auth.guards import require_admin
 from logitrack_service.auth.tokens import Identity
 from logitrack_service.errors import ConflictError, NotFoundError, UnavailableError
@@ -21,6 +24,8 @@ from logitrack_service.http.openapi import parameter_link, problem_responses
 from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.model_schemas import (
     GateEntry,
+    LiveStateResponse,
+    LiveVariantState,
     ModelListResponse,
     ModelResponse,
     Promotion,
@@ -43,6 +48,27 @@ async def get_model(model_reloader: NamedDependency[ModelReloader]) -> ModelResp
         champion=model.champion.model_dump(mode="json", exclude={"signature"}),
         loaded_at=datetime.fromtimestamp(model.loaded_at, UTC),
         card=model.predictor.manifest.model_dump(mode="json"),
+    )
+
+
+@get(
+    "/model/live",
+    responses=problem_responses(UnavailableError),
+    summary="Get the live correction",
+    tags=["model"],
+)
+async def get_live_state(model_reloader: NamedDependency[ModelReloader]) -> LiveStateResponse:
+    """Return what the reported outcomes have taught the loaded model, and whether its correction is applied."""
+    model = model_reloader.require_model()
+    snapshot = model.live.snapshot
+    state = describe_state(snapshot.state if snapshot is not None else LiveState())
+    return LiveStateResponse(
+        model_version=model.champion.version,
+        position=snapshot.position if snapshot is not None else None,
+        outcomes=state["outcomes"],
+        excluded_accounts=state["excluded_accounts"],
+        zones=msgspec.convert(state[Variant.ZONES], LiveVariantState),
+        distance=msgspec.convert(state[Variant.DISTANCE], LiveVariantState),
     )
 
 
@@ -184,4 +210,4 @@ def _refusals(registry: ModelRegistry, version: str) -> list[str]:
     return []  # of an unreadable version the promotion itself says what is wrong
 
 
-routes = [get_model, list_models, get_version, create_promotion, create_rollback]
+routes = [get_model, get_live_state, list_models, get_version, create_promotion, create_rollback]

@@ -25,6 +25,36 @@ class ModelResponse(msgspec.Struct):
     card: dict[str, Any]
 
 
+class LiveVariantState(msgspec.Struct):
+    """Live correction of one variant of the model.
+
+    `enabled` is false while the safety switch is open. `difference_minutes` is the mean absolute error with correction
+    minus the one without, over the `compared_outcomes` of the last days: negative where it helps. The scales are
+    factors of the interval's tails.
+    """
+
+    enabled: bool
+    difference_minutes: float
+    compared_outcomes: float
+    low_scale: float
+    high_scale: float
+
+
+class LiveStateResponse(msgspec.Struct):
+    """What the outcomes have taught the loaded model in this worker.
+
+    `position` is the number of the last outcome that was learned, null until the database has been reached;
+    `excluded_accounts` the number of accounts whose outcomes contradict those of the others.
+    """
+
+    model_version: str
+    position: int | None
+    outcomes: int
+    excluded_accounts: int
+    zones: LiveVariantState
+    distance: LiveVariantState
+
+
 class Promotion(msgspec.Struct):
     """An entry of the history: which version became champion, by whom, when and why; `previous` was it before."""
 

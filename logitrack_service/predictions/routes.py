@@ -26,6 +26,7 @@ from logitrack_service.predictions.model_reloader import ModelReloader
 from logitrack_service.predictions.outcomes import OutcomeRecorder
 from logitrack_service.predictions.prediction_log import LoggedPredictions, PredictionLog
 from logitrack_service.predictions.quotas import PredictionQuotas
+from logitrack_service.predictions.records import get_prediction
 from logitrack_service.predictions.schemas import (
     MAX_BATCH_TRIPS,
     MAX_DISTANCE_MILES,
@@ -246,4 +247,5 @@ routes = [
     predict_matrix,
     list_departures,
     report_outcomes,
+    get_prediction,
 ]

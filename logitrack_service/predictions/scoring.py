@@ -102,11 +102,6 @@ def run_model(
     return predictions
 
 
-def unix_seconds(pickup_times: Sequence[PickupTime]) -> NDArray[np.float64]:
-    """Return pickup times in Unix seconds, float64 (n,)."""
-    return np.array([pickup_time.unix_seconds for pickup_time in pickup_times], dtype=np.float64)
-
-
 @cache
 def _inference_metrics(kind: str) -> tuple[Histogram, Histogram]:
     return metrics.prediction_seconds.labels(kind), metrics.prediction_rows.labels(kind)
@@ -135,7 +130,7 @@ def predict_requests(
     pickup_times = [resolve_pickup_time(request.pickup_at) for request in requests]
     trips = build_trip_batch(model, requests, pickup_times)
     asked_at = datetime.now(UTC)
-    adjuster, position = model.live.adjuster(asked_at, unix_seconds(pickup_times))
+    adjuster, position = model.live.adjuster(asked_at, trips)
     predictions = run_model(model, trips, level=level, kind="single", adjuster=adjuster)
     ids = prediction_ids.issue(account_ids)
     version, trained_through = model.champion.version, model.predictor.manifest.trained_through
@@ -223,7 +218,7 @@ def predict_batch_rows(
         pickup_times = [resolve_pickup_time(trip.pickup_at) for trip in trips]
         batch = build_trip_batch(model, trips, pickup_times)
         asked_at = datetime.now(UTC)
-        adjuster, position = model.live.adjuster(asked_at, unix_seconds(pickup_times))
+        adjuster, position = model.live.adjuster(asked_at, batch)
         predictions = run_model(model, batch, level=level, kind="batch", adjuster=adjuster)
         ids = prediction_ids.issue([account_id] * len(trips))
         for index, prediction_id, pickup_time, (minutes, base, low, high, _, support, extrapolating) in zip(
@@ -264,7 +259,7 @@ def predict_matrix_pairs(model: LoadedModel, request: MatrixRequest) -> MatrixRe
         distance_miles=np.full(size, np.nan, dtype=np.float32),
         fleet=np.full(size, FLEET_CODES[request.fleet or model.predictor.default_fleet], dtype=np.int8),
     )
-    adjuster, _ = model.live.adjuster(datetime.now(UTC), np.full(size, pickup_time.unix_seconds, dtype=np.float64))
+    adjuster, _ = model.live.adjuster(datetime.now(UTC), trips)
     predictions = run_model(model, trips, level=request.level, kind="matrix", adjuster=adjuster)
 
     def grid(values: NDArray[Any]) -> list[list[Any]]:

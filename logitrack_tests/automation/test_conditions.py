@@ -19,7 +19,10 @@ from logitrack_assets.automation.conditions import (
     source_alerts,
     stalled_run_alerts,
 )
+from logitrack_assets.eta.live import LiveState
+from logitrack_assets.eta.live_store import LiveSnapshot, save_snapshot_if_due
 from logitrack_assets.eta.registry import ModelRegistry
+from logitrack_assets.eta.variant import Variant
 from logitrack_assets.resources import AlertError, AlertWebhook
 from logitrack_assets.run_workers import MAX_WAIT
 from logitrack_assets.warehouse import Warehouse
@@ -68,6 +71,23 @@ def test_drift_of_the_champion_is_reported(instance: DagsterInstance, tmp_path: 
         )
     (alert,) = champion_alerts(instance, models, warehouse, worse_by=0.25)
     assert alert.text == f"drift in {month} (volume) (champion {version})"
+
+
+def test_live_correction_that_was_switched_off_is_reported(
+    instance: DagsterInstance, tmp_path: Path, database_url: str
+) -> None:
+    models, warehouse = ModelRegistry(tmp_path), Warehouse(database_url)
+    version = publish_version(models)
+    models.promote(version, by="test", reason="test")
+    state = LiveState()
+    with warehouse.connect() as connection:
+        save_snapshot_if_due(connection, version, LiveSnapshot(state, 1))
+    assert champion_alerts(instance, models, warehouse, worse_by=0.25) == []
+    state.variants[Variant.ZONES].safety.enabled = False
+    with warehouse.connect() as connection:
+        assert save_snapshot_if_due(connection, version, LiveSnapshot(state, 2))
+    (alert,) = champion_alerts(instance, models, warehouse, worse_by=0.25)
+    assert alert.text == f"live correction of {version} is switched off (zones): it made errors larger beyond noise"
 
 
 class RecordingWebhook:

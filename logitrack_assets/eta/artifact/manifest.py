@@ -37,6 +37,7 @@ class TrainingMonth(BaseModel):
         fleet: Name of the fleet.
         trips: Number of valid trips.
         bronze_sha256: Digest of the file as published; None when its receipt is missing.
+        silver_version: Version of the month's valid trips; None in manifests of earlier releases.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +46,7 @@ class TrainingMonth(BaseModel):
     fleet: str
     trips: int
     bronze_sha256: str | None
+    silver_version: str | None = None
 
 
 class RegressionMetrics(BaseModel):

@@ -39,6 +39,10 @@ MAX_MONTHS_FROM_TRAINING = 12
 """Months between a pickup and the training months beyond which a prediction counts as extrapolation: a year covers the
 publication delay of the trip files, and every season once."""
 
+LEVEL_DIGITS = 6
+"""Decimals of a level that count: the log of predictions has it in single precision, from which the same interval must
+be computable again."""
+
 MAX_CACHED_LEVELS = 50  # interval factors kept in memory, 9 kB a level
 
 PARALLEL_ROWS = 2_000
@@ -205,6 +209,7 @@ class Predictor:
         """
         if not MIN_LEVEL <= level <= MAX_LEVEL:
             raise ValueError(f"level must be between {MIN_LEVEL} and {MAX_LEVEL}, not {level}")
+        level = round(level, LEVEL_DIGITS)
         base = self.minutes(trips)
         groups = interval_groups(trips, base)
         low_factors, high_factors = self.interval_factors(level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from logitrack_assets.eta.live.regression import StageWeights
 from logitrack_assets.eta.live.safety import SafetySwitch
 from logitrack_assets.eta.live.tails import TailScales
 from logitrack_assets.eta.variant import Variant
+from logitrack_assets.nyc_calendar import to_wall_clock
 
 MAX_LOG_CORRECTION = 1.0
 """Limit of a residual and of a correction: the real duration counts, and the answer moves, by a factor e at most."""
@@ -122,6 +124,21 @@ class LiveState:
                 self.variants[Variant.DISTANCE].learn(row, distance, minutes, weight=weight, ended_at=ended, now=now)
             self.accounts.add(account, left, now=now)
             self.learned += 1
+
+    def question_adjuster(self, asked_at: datetime, trips: TripBatch) -> StateAdjuster:
+        """Return what a predictor takes to correct the answers to questions.
+
+        The log of predictions holds both arguments, so the answer can be computed again: whole seconds count, and the
+        time from the question to the pickup is that of New York's wall clock.
+
+        Args:
+            asked_at: When the questions are asked.
+            trips: The trips that are asked for.
+        """
+        wall_clock = np.datetime64(to_wall_clock(asked_at), "s").astype(np.int64)
+        ahead = trips.pickup_at.astype(np.int64) - wall_clock
+        now = float(int(asked_at.timestamp()))
+        return self.adjuster(np.full(1, now), now + ahead.astype(np.float64))
 
     def adjuster(self, now: NDArray[np.float64], pickup_at: NDArray[np.float64]) -> StateAdjuster:
         """Return what a predictor takes to correct its answers.

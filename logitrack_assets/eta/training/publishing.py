@@ -172,6 +172,7 @@ def _training_months(lake: Lake, data: TrainingData, strategy: TrainingStrategy)
             fleet=FLEETS[fleet],
             trips=count,
             bronze_sha256=_bronze_digest(lake, FLEETS[fleet], str(month)),
+            silver_version=lake.silver_version(str(month)),
         )
         for (month, fleet), count in sorted(data.counts.trips.items())
         if month in window

@@ -164,9 +164,15 @@ def test_a_stranger_with_absurd_outcomes_gets_a_clear_answer_and_moves_nothing(
     assert ask(workers[0], reporter)["live_correction_minutes"] == 0
 
 
-def test_metrics_tell_what_is_learned(isolated_home: ServiceHome, workers: list[TestClient], reporter: User) -> None:
+def test_metrics_and_state_tell_what_is_learned(
+    isolated_home: ServiceHome, workers: list[TestClient], reporter: User
+) -> None:
     report_rides(workers[0], reporter, 40, 60.0)
     eventually(lambda: ask(workers[0], reporter)["live_correction_minutes"] > 0)
+    state = workers[0].get("/model/live", headers=reporter.headers).json()
+    assert (state["position"], state["outcomes"], state["excluded_accounts"]) == (40, 40, 0)
+    assert state["zones"]["enabled"]
+    assert state["zones"]["difference_minutes"] < 0, "it helps"
     text = metrics.exposition().decode()
     assert 'logitrack_live_correction_enabled{variant="zones"} 1.0' in text
     assert "logitrack_live_outcomes_total" in text
