@@ -397,6 +397,31 @@ def _read_password(from_stdin: bool) -> str:
     return password
 
 
+@app.command("analyst-url")
+def analyst_url_command(
+    username: UsernameArgument,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Drop the login and end its connections.")] = False,
+) -> None:
+    """Print a read-only PostgreSQL address for an analyst's own tools; each call gives a new password."""
+    require_extras("service")
+    from logitrack_assets.database import analyst_address, database_url
+    from logitrack_service.auth.admin import OPERATOR, administer
+
+    settings = get_settings()
+    if revoke:
+        administer(settings, lambda administration: administration.drop_database_login(username, actor=OPERATOR))
+        console.print(f"{username} has no login of its own any more.", highlight=False)
+        return
+    if settings.embedded and settings.postgres_port is None:
+        raise LogitrackError(
+            "The embedded PostgreSQL has no TCP port.", hint="Set LOGITRACK_POSTGRES_PORT and start logitrack again."
+        )
+    login = administer(settings, lambda administration: administration.create_database_login(username, actor=OPERATOR))
+    port = settings.postgres_port if settings.embedded else None
+    address = analyst_address(database_url(settings), role=login.role, password=login.password, embedded_port=port)
+    console.print(address, highlight=False, soft_wrap=True, markup=False)
+
+
 @database_app.command("migrate")
 def migrate_database_command() -> None:
     """Apply migrations and create the roles of service, assets and analysts, with an administrator's login."""

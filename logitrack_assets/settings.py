@@ -67,6 +67,10 @@ class Settings(BaseSettings):
         None,
         description="Password for `LOGITRACK_DATABASE_URL`, as it is: nothing in it needs percent-encoding.",
     )
+    postgres_port: Port | None = Field(
+        None,
+        description="Port on loopback at which analysts' own tools reach the embedded PostgreSQL; none when unset.",
+    )
     spark_master: str = Field("local[*]", description="Spark's master: `local[*]`, `spark://…` or `k8s://…`.")
     spark_driver_memory: str = Field(
         "2g",

@@ -15,6 +15,7 @@ from logitrack_assets.eta.signed_registry import signed_registry
 from logitrack_assets.home import load_or_create_instance_id
 from logitrack_assets.settings import Settings
 from logitrack_service.analytics.analyst_role import analyst_login
+from logitrack_service.analytics.analyst_watchdog import AnalystWatchdog
 from logitrack_service.analytics.query import AnalystQueries
 from logitrack_service.analytics.reports import Reports
 from logitrack_service.auth.accounts import Accounts
@@ -90,6 +91,7 @@ class Components:
         self.batcher = DynamicBatcher(self.model_reloader, self.prediction_log, self.prediction_ids, self.quotas)
         self.outcome_recorder = OutcomeRecorder(self.engine, self.prediction_ids, self.quotas)
         self.reports = Reports(self.engine)
+        self.analyst_watchdog = AnalystWatchdog(self.engine)
         self.console_files = ConsoleFiles()
         self.analyst_queries = AnalystQueries(analyst, self.engine, service_settings)
         self.readiness_probe = ReadinessProbe(
@@ -108,7 +110,13 @@ class Components:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.engine.dispose)
             stack.callback(self.passwords.close)
-            for component in (self.database_initializer, self.revocations, self.model_reloader, self.live_correction):
+            for component in (
+                self.database_initializer,
+                self.revocations,
+                self.model_reloader,
+                self.live_correction,
+                self.analyst_watchdog,
+            ):
                 await component.start()
                 stack.push_async_callback(component.stop)
             stack.push_async_callback(self.analyst_queries.stop)

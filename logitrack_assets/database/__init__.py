@@ -4,6 +4,7 @@ from logitrack_assets.database.connection import database_url, migrated_database
 from logitrack_assets.database.migrate import migrate
 from logitrack_assets.database.urls import (
     DatabaseError,
+    analyst_address,
     driver_url,
     psycopg_dsn,
     with_database,
@@ -14,6 +15,7 @@ from logitrack_assets.database.urls import (
 
 __all__ = [
     "DatabaseError",
+    "analyst_address",
     "database_url",
     "driver_url",
     "migrate",

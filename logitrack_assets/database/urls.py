@@ -41,6 +41,23 @@ def with_login(url: str, *, username: str, password: str | None) -> str:
     return _render(make_url(url).set(username=username, password=password))
 
 
+def analyst_address(url: str, *, role: str, password: str, embedded_port: int | None) -> str:
+    """Return the address at which an analyst's own tools connect: `postgresql://…`.
+
+    Args:
+        url: Address of the database for this process.
+        role: The analyst's login.
+        password: Its password.
+        embedded_port: Port of the embedded server on loopback; None for an external server.
+    """
+    address = make_url(url).set(drivername="postgresql", username=role, password=password)
+    if embedded_port is not None:
+        address = URL.create(
+            "postgresql", role, password, host="127.0.0.1", port=embedded_port, database=address.database
+        )
+    return _render(address)
+
+
 def with_password(url: str, password: SecretStr | None) -> str:
     """Return the address with a password; special characters are quoted. None leaves the address as it is."""
     return url if password is None else _render(make_url(url).set(password=password.get_secret_value()))

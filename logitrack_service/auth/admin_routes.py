@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, delete, get, put
+from litestar import Request, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from logitrack_assets.database import analyst_address, database_url
+from logitrack_assets.settings import Settings
 from logitrack_service.auth.administration import AccountAdministration
 from logitrack_service.auth.audit import find_audit_events
 from logitrack_service.auth.guards import require_admin
@@ -69,6 +72,14 @@ class AuditPage(msgspec.Struct):
 
     rows: list[AuditEntry]
     next: Annotated[int | None, msgspec.Meta(description="Id to send as `before` for the next page.")] = None
+
+
+class DatabaseAddress(msgspec.Struct):
+    """A PostgreSQL login that reads the views in `analytics`, as one address and in parts."""
+
+    url: str
+    username: str
+    password: str
 
 
 class RoleChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -212,6 +223,51 @@ async def delete_account(
     await account_administration.delete(username, actor=actor_of(request))
 
 
+@post(
+    "/accounts/{username:str}/database-login",
+    guards=[require_admin],
+    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
+    summary="Give an analyst a database login",
+    tags=["identity"],
+)
+async def create_database_login(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    account_administration: NamedDependency[AccountAdministration],
+    settings: NamedDependency[Settings],
+) -> DatabaseAddress:
+    """Return a read-only PostgreSQL address for an analyst's own tools: psql, a notebook, Metabase.
+
+    The password is shown once; a second call gives a new one. The login ends when the account is disabled, deleted or
+    loses the role analyst. Refused with 409 where the embedded PostgreSQL has no port (LOGITRACK_POSTGRES_PORT), or
+    where the service may not create roles: `logitrack analyst-url` then does it with an administrator's address.
+    """
+    if settings.embedded and settings.postgres_port is None:
+        raise ConflictError("The embedded PostgreSQL has no TCP port.", hint="Set LOGITRACK_POSTGRES_PORT.")
+    login = await account_administration.create_database_login(username, actor=actor_of(request))
+    port = settings.postgres_port if settings.embedded else None
+    url = await asyncio.to_thread(database_url, settings)
+    return DatabaseAddress(
+        analyst_address(url, role=login.role, password=login.password, embedded_port=port), login.role, login.password
+    )
+
+
+@delete(
+    "/accounts/{username:str}/database-login",
+    guards=[require_admin],
+    responses=problem_responses(NotFoundError, ConflictError, UnavailableError),
+    summary="Drop an analyst's database login",
+    tags=["identity"],
+)
+async def drop_database_login(
+    request: Request[Identity, Any, Any],
+    username: FromPath[str],
+    account_administration: NamedDependency[AccountAdministration],
+) -> None:
+    """Drop the database login of an analyst and end its connections."""
+    await account_administration.drop_database_login(username, actor=actor_of(request))
+
+
 @get(
     "/accounts/{username:str}/sessions",
     guards=[require_admin],
@@ -290,4 +346,6 @@ routes = [
     list_account_sessions,
     end_account_sessions,
     end_account_session,
+    create_database_login,
+    drop_database_login,
 ]

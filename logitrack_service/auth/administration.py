@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.errors import InsufficientPrivilege, UndefinedObject
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from logitrack_assets.database import tables
+from logitrack_assets.database.roles import analyst_role_name, create_analyst_login, drop_analyst_login
 from logitrack_service.auth.accounts import ACCOUNT_COLUMNS, Account, find_by_username, lock_account
 from logitrack_service.auth.audit import audit
 from logitrack_service.auth.passwords import Passwords, require_acceptable_password
 from logitrack_service.auth.revocations import Revocations
-from logitrack_service.auth.roles import Role
+from logitrack_service.auth.roles import Role, includes_role
 from logitrack_service.auth.sessions import revoke_account
 from logitrack_service.auth.usernames import normalize_username
 from logitrack_service.errors import ConflictError, NotFoundError
@@ -28,6 +32,14 @@ class Actor:
 
     username: str
     address: str | None
+
+
+@dataclass(frozen=True)
+class DatabaseLogin:
+    """An analyst's own PostgreSQL login with its new password, which is stored nowhere."""
+
+    role: str
+    password: str
 
 
 class AccountAdministration:
@@ -56,6 +68,8 @@ class AccountAdministration:
             if account.role == role:
                 return account
             await _require_another_admin(connection, account)
+            if not includes_role(role, "analyst"):
+                await _drop_database_login(connection, account)
             changed = await _update(connection, account, role=role)
             revoked = await revoke_account(connection, account.account_id, "role changed")
             await _audit(connection, "role_changed", account, actor, before=account.role, after=role)
@@ -89,6 +103,7 @@ class AccountAdministration:
                 return account
             if disabled:
                 await _require_another_admin(connection, account)
+                await _drop_database_login(connection, account)
             changed = await _update(connection, account, disabled_at=func.now() if disabled else None)
             revoked = await revoke_account(connection, account.account_id, "account disabled") if disabled else []
             await _audit(connection, "account_disabled" if disabled else "account_enabled", account, actor)
@@ -123,11 +138,59 @@ class AccountAdministration:
         async with self._engine.begin() as connection:
             account = await _lock_for_change(connection, username)
             await _require_another_admin(connection, account)
+            await _drop_database_login(connection, account)
             # Revoked sessions stay without an account until workers need not refuse their tokens any more.
             revoked = await revoke_account(connection, account.account_id, "account deleted")
             await connection.execute(delete(_table).where(_table.c.account_id == account.account_id))
             await _audit(connection, "account_deleted", account, actor)
         await self._revocations.wait_propagated(revoked)
+
+    async def create_database_login(self, username: str, *, actor: Actor) -> DatabaseLogin:
+        """Create an analyst's own PostgreSQL login, or give it a new password.
+
+        Raises:
+            NotFoundError: The account does not exist.
+            ConflictError: The account is no enabled analyst, or this process may not create roles.
+        """
+        async with self._engine.begin() as connection:
+            account = await _lock_for_change(connection, username)
+            if account.disabled_at is not None or not includes_role(account.role, "analyst"):
+                raise ConflictError(f"{account.username} is not an enabled account with the role analyst or admin.")
+            with _refusal_as_conflict():
+                password = await connection.run_sync(create_analyst_login, account.username)
+            await _audit(connection, "database_login_created", account, actor)
+        return DatabaseLogin(analyst_role_name(account.username), password)
+
+    async def drop_database_login(self, username: str, *, actor: Actor) -> None:
+        """Drop an analyst's own PostgreSQL login and end its connections.
+
+        Raises:
+            NotFoundError: The account or its login does not exist.
+            ConflictError: This process may not drop roles.
+        """
+        async with self._engine.begin() as connection:
+            account = await _lock_for_change(connection, username)
+            if not await _drop_database_login(connection, account):
+                raise NotFoundError("This account has no login of its own.")
+            await _audit(connection, "database_login_dropped", account, actor)
+
+
+async def _drop_database_login(connection: AsyncConnection, account: Account) -> bool:
+    with _refusal_as_conflict():
+        return await connection.run_sync(drop_analyst_login, account.username)
+
+
+@contextmanager
+def _refusal_as_conflict() -> Iterator[None]:
+    try:
+        yield
+    except ProgrammingError as error:
+        if not isinstance(error.orig, (InsufficientPrivilege, UndefinedObject)):
+            raise
+        raise ConflictError(
+            "This login of PostgreSQL may not create or drop roles, or the analysts' role does not exist.",
+            hint="Run `logitrack analyst-url` with the address of an administrator (LOGITRACK_DATABASE_URL).",
+        ) from None
 
 
 async def _lock_for_change(connection: AsyncConnection, username: str) -> Account:

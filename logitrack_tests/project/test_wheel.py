@@ -44,6 +44,7 @@ NEEDS = {
     ("user", "vouch", "ada"): "service",
     ("user", "set-password", "ada"): "service",
     ("user", "delete", "ada"): "service",
+    ("analyst-url", "ada"): "service",
     ("database", "migrate"): "core",
 }
 """The extras that each command names when they are missing."""
