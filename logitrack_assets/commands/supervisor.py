@@ -75,8 +75,9 @@ class ProcessSupervisor:
         recorded = [RecordedProcess(**row) for row in (read_json(self._record) or {}).get("processes", [])]
         left = [process for process in recorded if process.members()]
         _terminate_all([member for process in left if process.name in orderly for member in process.members()])
-        for process in left:
-            _kill_all(process.members())
+        # At once and the last started first: Dagster's daemon would fail a run whose worker it finds gone, and the run
+        # would not count as ended with its stack.
+        _kill_all([member for process in reversed(left) for member in process.members()])
         self._write_record()
         return [process.name for process in left]
 

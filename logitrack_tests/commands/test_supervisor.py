@@ -83,6 +83,32 @@ def test_leftovers_of_a_killed_supervisor_are_ended(tmp_path: Path, orderly: boo
     assert ProcessSupervisor(tmp_path).end_leftovers() == []
 
 
+def test_leftover_that_was_started_last_sees_no_other_end(tmp_path: Path) -> None:
+    """Dagster's daemon would fail a run whose worker it finds gone, and `up` would not resume it."""
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    note = tmp_path / "seen"
+    watch = (
+        "import pathlib, psutil, sys; print('watching', flush=True); "
+        f"psutil.wait_procs([psutil.Process({worker.pid})]); pathlib.Path({str(note)!r}).touch()"
+    )
+    daemon = subprocess.Popen([sys.executable, "-c", watch], start_new_session=True, stdout=subprocess.PIPE)
+    try:
+        assert daemon.stdout is not None
+        with daemon.stdout:
+            assert daemon.stdout.readline() == b"watching\n"
+        recorded = [
+            {"name": name, "number": process.pid, "started": psutil.Process(process.pid).create_time()}
+            for name, process in (("worker", worker), ("daemon", daemon))
+        ]
+        write_json(tmp_path / "processes.json", {"processes": recorded})
+        assert ProcessSupervisor(tmp_path).end_leftovers() == ["worker", "daemon"]
+        assert not note.exists()
+    finally:
+        for process in (worker, daemon):
+            process.kill()
+            process.wait()
+
+
 def test_reused_process_number_is_not_killed(tmp_path: Path) -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     try:
