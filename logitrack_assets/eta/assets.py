@@ -120,7 +120,8 @@ def eta_model(
             "backtest_table": MetadataValue.md(_backtest_table(candidate)),
             "folder": MetadataValue.path(str(folder)),
             "months_left_out": ", ".join(sorted(set(opened.silver_months()) - set(months))) or "none",
-            "seconds_by_part": MetadataValue.json(candidate.seconds),
+            # Entries of their own: Dagster charts numbers over the trainings.
+            **{f"{part}_seconds": seconds for part, seconds in candidate.seconds.items()},
         },
     )
 
@@ -130,14 +131,14 @@ def _evaluation_metadata(candidate: Candidate) -> Metadata:
     metrics = manifest.metrics
     return {
         VERSION: manifest.version,
-        "recipe": manifest.recipe["name"],
+        "strategy": manifest.recipe["name"],
         "dagster/row_count": sum(month.trips for month in manifest.training),
         "trained_from": manifest.training_months[0],
         "trained_through": manifest.trained_through,
-        "judged_on": ", ".join(manifest.judged_on),
+        "evaluated_on": ", ".join(manifest.judged_on),
         "mae_minutes": round(metrics.zones.mae_minutes, 4),
         "mae_minutes_with_distance": round(metrics.distance.mae_minutes, 4),
-        "mae_minutes_lookup": round(metrics.lookup.mae_minutes, 4),
+        "mae_minutes_baseline": round(metrics.lookup.mae_minutes, 4),
         "rmse_minutes": round(metrics.zones.rmse_minutes, 4),
         "r2": round(metrics.zones.r2, 4),
         "mape": round(metrics.zones.mape, 4),
@@ -237,8 +238,8 @@ def _promotion_metadata(
         "previous": previous.version if previous else "none",
         "trained_through": manifest.trained_through,
         "mae_minutes": round(manifest.metrics.mae_minutes, 4),
-        "verdicts": MetadataValue.md(
-            markdown_table(("check", "finding"), [(name, result.why) for name, result in results.items()])
+        "gates": MetadataValue.md(
+            markdown_table(("gate", "finding"), [(name, result.why) for name, result in results.items()])
         ),
     }
 

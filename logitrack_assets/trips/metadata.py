@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 from logitrack_assets.lake import Lake
-from logitrack_assets.partitions import month_range
+from logitrack_assets.partitions import contiguous, month_range
 from logitrack_assets.plotting import as_markdown
 from logitrack_assets.reference.zones import zones
 from logitrack_assets.sample import folder as sample_folder
@@ -28,6 +28,10 @@ from logitrack_assets.trips.schema import REJECTED, SILVER
 SECONDS = "_seconds"
 """Suffix of the metadata entries with the duration of a stage."""
 PREVIEW_ROWS = 5
+SHORT_DIGEST = 12
+"""Characters of a digest that tell files apart and fit into a column."""
+NO_BREAK_HYPHEN = "\u2011"
+"""Keeps a date on one line in a narrow column."""
 MAX_MONTHS_SIDE_BY_SIDE = 36
 
 
@@ -72,7 +76,7 @@ def silver_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
         "dagster/row_count": manifest.silver_rows,
         "version": manifest.version,
         "rows_by_fleet": {fleet: count.silver for fleet, count in manifest.counts.items()},
-        "rejection_rate": manifest.rejection_rate,
+        "rejection_rate": round(manifest.rejection_rate, 4),
         "bytes": parquet_bytes(folder),
         "path": MetadataValue.path(str(folder)),
         "preview": preview_folder(folder),
@@ -81,17 +85,18 @@ def silver_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
 
 
 def rejected_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
-    """Return the rejected rows of a month by fleet and rule, their version and a preview."""
+    """Return the rejected rows of a month by rule and fleet, their version and a preview."""
     folder = lake.rejected(manifest.month)
     records = [
-        {"fleet": fleet, "rule": rule, "rows": count.rejected.get(rule, 0), "why": reason}
-        for fleet, count in manifest.counts.items()
+        {"rule": rule}
+        | {f"{fleet} rows": count.rejected.get(rule, 0) for fleet, count in manifest.counts.items()}
+        | {"why": reason}
         for rule, reason in REASONS.items()
     ]
     return {
         "dagster/row_count": manifest.rejected_rows,
         "version": manifest.version,
-        "rejection_rate": manifest.rejection_rate,
+        "rejection_rate": round(manifest.rejection_rate, 4),
         "by_rule": table_metadata(records),
         **{f"rejected/{rule}": manifest.rejected_by(rule) for rule in REASONS},  # single numbers: Dagster plots them
         "bytes": parquet_bytes(folder),
@@ -112,13 +117,17 @@ def months_overview(lake: Lake) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Returns:
         For silver_trips, a table of rows and rejection rates by fleet, in which months missing between others are
-        marked; for rejected_trips, a figure of the rejected rows by rule. The lake must have a silver month.
+        one row; for rejected_trips, a figure of the rejected rows by rule. The lake must have a silver month.
     """
     names = lake.silver_months()[-MAX_MONTHS_SIDE_BY_SIDE:]
     manifests = {name: load_manifest(lake, name) for name in names if lake.manifest(name)}
     fleets = sorted({fleet for manifest in manifests.values() for fleet in manifest.counts})
-    months = month_range(min(manifests), max(manifests))[-MAX_MONTHS_SIDE_BY_SIDE:]
-    table = table_metadata(_month_record(month, manifests.get(month), fleets) for month in months)
+    missing = contiguous(sorted(set(month_range(min(manifests), max(manifests))) - set(manifests)))
+    records = [_month_record(month, manifest, fleets) for month, manifest in manifests.items()]
+    records += [
+        _month_record(first if first == last else f"{first} to {last}", None, fleets) for first, last in missing
+    ]
+    table = table_metadata(sorted(records, key=lambda record: str(record["month"])))
     figure = as_markdown(rejections_by_rule(list(manifests.values())), "rejections by rule")
     return {"months_side_by_side": table}, {"rejections_over_months": MetadataValue.md(figure)}
 
@@ -155,9 +164,12 @@ def preview_folder(folder: Path) -> TableMetadataValue:
 
 
 def preview_trips(rows: pa.Table) -> TableMetadataValue:
-    """Return the first trips of a table with zone names, minutes and miles to one decimal, and the rule if any."""
+    """Return the first trips of a table: zone names, minutes and miles to one decimal, the fleets and rules if any."""
     trips = rows.slice(0, PREVIEW_ROWS).to_pylist() if rows.num_rows else []
-    return table_metadata(map(_trip_record, trips), empty_columns=["pickup", "from", "to"])
+    records = [_trip_record(trip) for trip in trips]
+    if len({trip["fleet"] for trip in trips}) == 1:  # the width of the table is what is scarce in the UI
+        records = [{name: value for name, value in record.items() if name != "fleet"} for record in records]
+    return table_metadata(records, empty_columns=["pickup", "from", "to"])
 
 
 def table_metadata(records: Iterable[dict[str, Any]], empty_columns: Sequence[str] = ()) -> TableMetadataValue:
@@ -180,8 +192,14 @@ _TABLE_TYPES: dict[type, str] = {int: "int", float: "float"}
 
 def _file_record(result: IngestResult) -> dict[str, Any]:
     receipt = result.receipt or {"rows": 0, "bytes": 0, "sha256": "", "url": ""}
-    facts = {name: receipt[name] for name in ("rows", "bytes", "sha256", "url")}
-    return {"fleet": result.fleet, "outcome": result.outcome, **facts}
+    return {
+        "fleet": result.fleet,
+        "outcome": result.outcome,
+        "rows": receipt["rows"],
+        "bytes": receipt["bytes"],
+        "file": receipt["url"].rsplit("/", 1)[-1],
+        "sha256": receipt["sha256"][:SHORT_DIGEST],  # the receipt has all of it
+    }
 
 
 def _month_record(month: str, manifest: MonthManifest | None, fleets: Sequence[str]) -> dict[str, Any]:
@@ -206,7 +224,7 @@ def _trip_record(trip: dict[str, Any]) -> dict[str, Any]:
 
 
 def _minute(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}".replace("-", NO_BREAK_HYPHEN)
 
 
 def _tenths(value: float | None) -> float | None:

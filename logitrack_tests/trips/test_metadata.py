@@ -8,7 +8,13 @@ import pyarrow.parquet as pq
 from logitrack_assets.files import write_json
 from logitrack_assets.lake import MANIFEST, Lake
 from logitrack_assets.trips.manifest import MonthManifest, RowCounts
-from logitrack_assets.trips.metadata import months_overview, preview_trips, rejected_metadata, silver_metadata
+from logitrack_assets.trips.metadata import (
+    NO_BREAK_HYPHEN,
+    months_overview,
+    preview_trips,
+    rejected_metadata,
+    silver_metadata,
+)
 from logitrack_assets.trips.plots import rejections_by_rule
 
 TRIP = {
@@ -33,13 +39,18 @@ def clean_month(lake: Lake, month: str, rejected: int = 5) -> MonthManifest:
 
 
 def test_preview_shows_zone_names_and_tenths():
-    unknown = TRIP | {"pickup_at": None, "dropoff_zone": 999, "distance_miles": None}
+    unknown = TRIP | {"fleet": "green", "pickup_at": None, "dropoff_zone": 999, "distance_miles": None}
     first, second = preview_trips(pa.Table.from_pylist([TRIP, unknown])).records
     assert first.data == {
-        "fleet": "yellow", "pickup": "2019-01-05 07:08", "from": "JFK Airport", "to": "Upper East Side North",
-        "minutes": 31.3, "miles": 17.0,
+        "fleet": "yellow", "pickup": "2019-01-05 07:08".replace("-", NO_BREAK_HYPHEN), "from": "JFK Airport",
+        "to": "Upper East Side North", "minutes": 31.3, "miles": 17.0,
     }  # fmt: skip
     assert (second.data["pickup"], second.data["to"], second.data["miles"]) == (None, "zone 999", None)
+
+
+def test_preview_of_one_fleet_has_no_column_for_it():
+    (record,) = preview_trips(pa.Table.from_pylist([TRIP])).records
+    assert list(record.data) == ["pickup", "from", "to", "minutes", "miles"]
 
 
 def test_preview_of_no_trips_is_an_empty_table():
@@ -55,17 +66,19 @@ def test_silver_and_rejected_metadata_record_the_same_version(tmp_path):
     assert rejected["rejected/too_long"] == 5
     assert len(silver["preview"].records) == 5
     assert rejected["preview"].records[0].data["rule"] == "too_long"
-    assert [column.type for column in silver["preview"].schema.columns] == ["string"] * 4 + ["float"] * 2
+    assert [row.data["yellow rows"] for row in rejected["by_rule"].records if row.data["rule"] == "too_long"] == [5]
+    assert [column.type for column in silver["preview"].schema.columns] == ["string"] * 3 + ["float"] * 2
 
 
-def test_months_overview_marks_missing_months(tmp_path):
+def test_months_overview_has_one_row_for_each_gap(tmp_path):
     lake = Lake(tmp_path)
-    for month in ("2018-12", "2019-02"):
+    for month in ("2018-09", "2018-12", "2019-02"):
         clean_month(lake, month)
     silver, rejected = months_overview(lake)
     assert [(row.data["month"], row.data["state"], row.data["yellow rejected"]) for row in
             silver["months_side_by_side"].records] == [
-        ("2018-12", "clean", "5.00%"), ("2019-01", "MISSING", "no file"), ("2019-02", "clean", "5.00%"),
+        ("2018-09", "clean", "5.00%"), ("2018-10 to 2018-11", "MISSING", "no file"), ("2018-12", "clean", "5.00%"),
+        ("2019-01", "MISSING", "no file"), ("2019-02", "clean", "5.00%"),
     ]  # fmt: skip
     assert rejected["rejections_over_months"].value.startswith("![rejections by rule](data:image/png;base64,")
 

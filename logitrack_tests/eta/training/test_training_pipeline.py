@@ -77,6 +77,7 @@ def test_metadata_has_metrics_plots_and_backtest(trained):
         assert metadata[name].value.startswith(f"![{name}](data:image/png;base64,")
     assert "all months" in metadata["backtest_table"].value
     assert metadata["mae_minutes"].value > 0
+    assert metadata["fitting_seconds"].value > 0, "a number that Dagster charts"
 
 
 @pytest.mark.long
