@@ -29,16 +29,16 @@ from dagster import (
 )
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, HIDDEN_TAG_PREFIX
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
-WORKER_HOST_TAG = "logitrack/worker_host"
-"""Run tag: name of the machine whose process numbers the run's events have."""
+WORKER_HOST_TAG = f"{HIDDEN_TAG_PREFIX}logitrack_worker_host"
+"""Run tag, not shown in the UI: name of the machine whose process numbers the run's events have."""
 
-WORKER_PROCESS_TAG = "logitrack/worker_process"
-"""Run tag of runs of the command line: number and start time of the process that created and executes the run."""
+WORKER_PROCESS_TAG = f"{HIDDEN_TAG_PREFIX}logitrack_worker_process"
+"""Run tag of runs of the command line, not shown in the UI: number and start time of the process that executes it."""
 
 STOPPED_TAG = "logitrack/stopped"
 """Run tag: `yes` when the stack ended before the run, `resumed` once it has been launched again."""

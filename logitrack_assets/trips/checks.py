@@ -235,7 +235,11 @@ def describe_failure(problems: Mapping[str, str], *, done: int, skipped: int = 0
     others += f" {skipped} months were not tried." if skipped else ""
     if len(problems) == 1 and not others:
         return next(iter(problems.values()))
-    return " ".join(f"[{month}] {problem}" for month, problem in problems.items()) + others
+    return " ".join(_named(month, problem) for month, problem in problems.items()) + others
+
+
+def _named(month: str, problem: str) -> str:
+    return problem if problem.startswith(month) else f"[{month}] {problem}"
 
 
 checks = [month_complete]

@@ -41,6 +41,26 @@ _ROLLUP_FROM = {
     "counts": ("duration_minutes",),
 }
 """Columns of silver that a rollup column is computed from."""
+_MEANINGS = {
+    "month": "Month, YYYY-MM",
+    "trip_id": "Hash that identifies the trip, the same in every run",
+    "weekday": "ISO weekday of the pickup, Monday is 1",
+    "hour": "Hour of the pickup, 0 to 23",
+    "zone": "Taxi zone",
+    "direction": "Whether trips begin or end in the zone",
+    "trips": "Number of trips",
+    "duration_sum": "Sum of the durations, minutes",
+    "distance_sum": "Sum of the metered distances, miles",
+    "bins": "Bins of the duration sketch (DDSketch), ascending",
+    "counts": "Trips in each bin",
+    "model_version": "Version that the month is compared with",
+    "measure": "What is compared: PSI of an input, number of trips, error",
+    "value": "Value of the measure",
+    "threshold": "Limit of the value; a ratio of trips is limited in both directions",
+    "drifted": "Whether the value is beyond the threshold",
+    "computed_at": "Time of the comparison",
+}
+"""Meaning of warehouse columns that silver does not have."""
 ROLLUP_TABLES = (*TABLES, "trip_stats_zone")
 
 
@@ -115,7 +135,7 @@ def table_schema(database_tables: Sequence[Table]) -> TableSchema:
             holders.setdefault(column.name, []).append(table.name)
 
     def description(name: str) -> str | None:
-        meaning = SILVER_COLUMNS[name].meaning if name in SILVER_COLUMNS else None
+        meaning = SILVER_COLUMNS[name].meaning if name in SILVER_COLUMNS else _MEANINGS.get(name)
         if len(holders[name]) == len(database_tables):
             return meaning
         return f"{meaning or name} (in {', '.join(holders[name])})"

@@ -98,7 +98,7 @@ def rejected_metadata(manifest: MonthManifest, lake: Lake) -> dict[str, Any]:
         "version": manifest.version,
         "rejection_rate": round(manifest.rejection_rate, 4),
         "by_rule": table_metadata(records),
-        **{f"rejected/{rule}": manifest.rejected_by(rule) for rule in REASONS},  # single numbers: Dagster plots them
+        **{rule: manifest.rejected_by(rule) for rule in REASONS},  # single numbers: Dagster plots them
         "bytes": parquet_bytes(folder),
         "path": MetadataValue.path(str(folder)),
         "preview": preview_folder(folder),

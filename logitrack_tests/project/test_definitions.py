@@ -79,6 +79,8 @@ def test_every_table_has_columns_and_their_lineage() -> None:
         schema, lineage = (_value(node.metadata[entry]) for entry in COLUMN_ENTRIES)
         columns = {column.name for column in schema.columns}
         assert len(columns) > 5, name
+        if name != "bronze_trips":  # its columns are the TLC's, and a new one is unknown here
+            assert all(column.description for column in schema.columns), name
         assert set(lineage.deps_by_column) <= columns, name
         sources = {dep.asset_key for deps in lineage.deps_by_column.values() for dep in deps}
         assert sources <= node.parent_keys, name

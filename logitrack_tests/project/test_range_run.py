@@ -123,7 +123,7 @@ def test_run_with_bad_months_fails_once_and_names_them(ingested: ExecuteInProces
     data = failure.step_failure_data.user_failure_data
     assert data is not None
     assert f"[{TRUNCATED}] {file_name('green', TRUNCATED)} is truncated" in (data.description or "")
-    assert f"[{MISSING}] {MISSING} is not published (yet)" in (data.description or "")
+    assert f" {MISSING} is not published (yet)" in (data.description or "")
     assert set(data.metadata) == {TRUNCATED, MISSING}
 
 

@@ -63,7 +63,7 @@ def test_silver_and_rejected_metadata_record_the_same_version(tmp_path):
     silver, rejected = silver_metadata(manifest, lake), rejected_metadata(manifest, lake)
     assert silver["version"] == rejected["version"] == lake.silver_version("2019-01")
     assert (silver["dagster/row_count"], rejected["dagster/row_count"]) == (95, 5)
-    assert rejected["rejected/too_long"] == 5
+    assert rejected["too_long"] == 5
     assert len(silver["preview"].records) == 5
     assert rejected["preview"].records[0].data["rule"] == "too_long"
     assert [row.data["yellow rows"] for row in rejected["by_rule"].records if row.data["rule"] == "too_long"] == [5]
