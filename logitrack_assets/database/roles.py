@@ -69,6 +69,7 @@ _GRANTS = (
     # The live error is computed from these, and retention removes old rows.
     "grant select, delete on service.predictions, service.outcomes, service.audit_events, service.live_states"
     f" to {ASSETS_ROLE}",
+    f"grant select on service.evaluated_outcomes, service.live_outcomes to {ASSETS_ROLE}",
 )
 # Columns of accounts that the assets must not read; all others say whose outcomes count.
 _ACCOUNT_SECRETS = ("password_hash",)

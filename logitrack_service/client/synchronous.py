@@ -109,7 +109,7 @@ class LogitrackClient:
             pickup_at: New York wall-clock time, or a time with an offset; now if omitted.
             distance_miles: Planned distance, if known.
             fleet: `yellow` or `green`.
-            level: Probability of the interval, 0.5 to 0.95; 0.8 if omitted.
+            level: Probability of the interval, 0.5 to 0.99; 0.8 if omitted.
 
         Raises:
             ApiError: A value is not valid (422), a quota is exhausted (429), or the service is not ready (503).

@@ -129,7 +129,11 @@ ALLOWED = [
     (ASSETS_ROLE, "create table job_ticks (id int); drop table job_ticks"),
     (ASSETS_ROLE, "delete from service.outcomes where ctid = any(array(select ctid from service.outcomes limit 1))"),
     (ASSETS_ROLE, "select role from service.accounts join service.predictions using (account_id)"),
+    (ASSETS_ROLE, "select * from service.evaluated_outcomes"),
+    (ASSETS_ROLE, "select summary from service.live_states; select * from service.live_outcomes"),
+    (SERVICE_ROLE, "select nextval('service.live_positions')"),
     (ANALYST_ROLE, "select * from analytics.hours"),
+    (ANALYST_ROLE, "select * from analytics.champions"),
 ]
 DENIED = [
     (SERVICE_ROLE, "select * from dagster.runs"),
@@ -156,6 +160,7 @@ DENIED = [
     (ASSETS_ROLE, f"set role {OWNER_ROLE}"),
     (ANALYST_ROLE, "select * from warehouse.trip_stats_hour"),
     (ANALYST_ROLE, "select * from service.accounts"),
+    (ANALYST_ROLE, "select * from service.live_states"),
     (ANALYST_ROLE, "select * from dagster.runs"),
     (ANALYST_ROLE, "select pg_advisory_lock(1)"),
     (ANALYST_ROLE, "set transaction read write; create temporary table more (id int)"),

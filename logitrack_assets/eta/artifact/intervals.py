@@ -14,7 +14,7 @@ from logitrack_assets.eta.artifact.manifest import ArtifactError
 from logitrack_assets.eta.features import FLEETS, TripBatch, is_airport_trip
 from logitrack_assets.nyc_calendar import hour_of_day
 
-MIN_LEVEL, MAX_LEVEL = 0.5, 0.95
+MIN_LEVEL, MAX_LEVEL = 0.5, 0.99
 DEFAULT_LEVEL = 0.8
 
 HOUR_BANDS = (0, 6, 7, 9, 12, 15, 18, 20, 22)  # first hour of each band

@@ -32,7 +32,7 @@ def intervals(rows: int = 2) -> Intervals:
 
 
 def test_levels_and_groups():
-    assert (MIN_LEVEL, DEFAULT_LEVEL, MAX_LEVEL) == (0.5, 0.8, 0.95)
+    assert (MIN_LEVEL, DEFAULT_LEVEL, MAX_LEVEL) == (0.5, 0.8, 0.99)
     assert GROUP_SHAPE == (2, 2, 2, 9, 8)
 
 

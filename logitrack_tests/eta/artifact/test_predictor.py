@@ -36,11 +36,12 @@ def test_intervals_widen_with_the_level_and_invalid_levels_raise(models):
     predictor = models.load(publish_version(models))
     trip = TripBatch.from_columns([161], [236], ["2019-06-03T08:30:00"])
     widths = [
-        float((a.high - a.low)[0]) for a in (predictor.predict(trip, level=level) for level in (0.5, 0.8, 0.9, 0.95))
+        float((a.high - a.low)[0])
+        for a in (predictor.predict(trip, level=level) for level in (0.5, 0.8, 0.9, 0.95, 0.99))
     ]
     assert widths == sorted(widths)
     assert widths[0] > 0
-    for level in (0.49, 0.96, 80):
+    for level in (0.49, 0.991, 80):
         with pytest.raises(ValueError, match="level must be between"):
             predictor.predict(trip, level=level)
 

@@ -190,7 +190,9 @@ def test_quantiles_and_levels_do_not_cross_after_a_change(predictor: Predictor) 
     assert (np.diff(quantiles, axis=1) >= 0).all()
     widths = [
         batch.high - batch.low
-        for batch in (predictor.predict(trips, level=level, adjuster=adjuster) for level in (0.5, 0.6, 0.8, 0.9, 0.95))
+        for batch in (
+            predictor.predict(trips, level=level, adjuster=adjuster) for level in (0.5, 0.6, 0.8, 0.9, 0.95, 0.99)
+        )
     ]
     assert all((wide >= narrow).all() for narrow, wide in pairwise(widths))
 

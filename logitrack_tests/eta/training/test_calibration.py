@@ -22,7 +22,7 @@ def random_rides(count: int, seed: int):
     return trips, predicted, predicted * np.exp(noise)
 
 
-@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95, 0.99])
 def test_coverage_on_new_trips_equals_the_level_overall_and_by_hour(level):
     trips, predicted, real = random_rides(30_000, seed=1)
     intervals = calibrate(Residuals.from_predictions(trips, predicted, real))
