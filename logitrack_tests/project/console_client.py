@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from logitrack_service.console.build import WEB, install, npm_environment
+from logitrack_service.console.build import WEB, find_npm, install
 from logitrack_tests.project.openapi_lint import openapi_document
 
 CLIENT = WEB / "src" / "api" / "schema.d.ts"
@@ -36,7 +36,7 @@ def main() -> int:
         generator = WEB / "node_modules" / ".bin" / "openapi-typescript"
         result = subprocess.run(
             [generator, "--default-non-nullable=false", source],
-            env=npm_environment(),
+            env=find_npm().environment,
             check=True,
             stdout=subprocess.PIPE,
             text=True,

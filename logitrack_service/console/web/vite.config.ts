@@ -63,6 +63,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "baseline-widely-available",
     reportCompressedSize: false,
+    license: { fileName: "licenses.md" }, // of the packages whose code the files contain
   },
   server: {
     proxy: Object.fromEntries(

@@ -16,6 +16,7 @@ from logitrack_tests.browser import chromium
 from logitrack_tests.service.conftest import PASSWORD, QUICK_HASHES, ServiceHome, create_home
 from logitrack_tests.service.http.server import serving_app
 from logitrack_tests.service.models import publish_model
+from logitrack_tests.service.polling import eventually
 from logitrack_tests.service.warehouse import fill
 
 
@@ -41,6 +42,28 @@ class Site:
         self.home.run("update service.accounts set role = :role where username = :name", role=role, name=username)
         self.home.run("delete from service.throttle")  # all tests share one address
         return username
+
+    def report_outcomes(self, *, minutes: float, count: int) -> None:
+        """Predict rides of two hours ago as a new account that is vouched for, and report their durations."""
+        username = self.register("user")
+        self.home.run("update service.accounts set vouched = true where username = :name", name=username)
+        form = {"username": username, "password": PASSWORD}
+        token = httpx.post(f"{self.base}/token", data=form).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        trips = {"trips": [{"pickup_zone": 161, "dropoff_zone": 162}] * count}
+        results = httpx.post(f"{self.base}/predict/batch", json=trips, headers=headers).json()["results"]
+        logged = (
+            "select count(*) from service.predictions join service.accounts using (account_id) where username = :name"
+        )
+        eventually(lambda: self.home.run(logged, name=username)[0][0] == count)
+        self.home.run(
+            "update service.predictions set at = at - interval '2 hours', pickup_at = pickup_at - interval '2 hours'"
+            " where account_id = (select account_id from service.accounts where username = :name)",
+            name=username,
+        )
+        outcomes = [{"prediction_id": result["prediction_id"], "duration_minutes": minutes} for result in results]
+        answer = httpx.post(f"{self.base}/outcomes", json={"outcomes": outcomes}, headers=headers)
+        assert answer.json()["recorded"] == count
 
     def sign_in(self, page: Any, role: str) -> str:
         """Give the browser of a page the session of a new account; return its name."""

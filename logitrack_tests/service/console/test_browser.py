@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.browser import PHONE, save_screenshot, visit
 from logitrack_tests.service.conftest import PASSWORD
 from logitrack_tests.service.console.conftest import Site
@@ -199,6 +200,45 @@ def test_admin_sees_why_a_version_is_not_promoted(browser: Any, site: Site):
         page.get_by_role("alert").wait_for()
         assert "gates" in page.get_by_role("alert").inner_text()
         assert query_of(page) == {"version": site.candidate}
+
+
+def test_admin_compares_versions_and_rolls_back(browser: Any, site: Site):
+    registry = ModelRegistry(site.home.home / "models")
+    first = registry.champion()
+    assert first is not None
+    registry.promote(site.candidate, by="test", reason="to be taken back")
+    with visit(browser, site.base) as visited:
+        page = visited.page
+        site.sign_in(page, "admin")
+        visited.open(f"/console/model?version={first.version}&compare={site.candidate}")
+        rows = page.get_by_role("region", name="Metrics of both versions").get_by_role("row")
+        assert rows.nth(2).inner_text().split("\t") == ["Mean absolute error, min", "3.40", "3.40", "0.00"]
+        page.get_by_label(f"Show {first.version}").uncheck()
+        page.get_by_label(f"Show {site.candidate}").uncheck()
+        assert query_of(page) == {}
+        page.get_by_text("Roll back to the previous champion").click()
+        page.get_by_label("Reason, kept in the history").fill("too fast")
+        page.get_by_role("button", name="Roll back").click()
+        page.get_by_role("cell", name="rollback: too fast").wait_for()
+    champion = registry.champion()
+    assert champion is not None
+    assert (champion.version, champion.reason) == (first.version, "too fast")
+
+
+def test_live_error_is_drawn_with_and_without_correction(browser: Any, site: Site):
+    site.report_outcomes(minutes=25, count=30)
+    with visit(browser, site.base) as visited:
+        page = visited.page
+        site.sign_in(page, "user")
+        visited.open("/console/model")
+        figure = page.get_by_role("figure", name="Live error by day")
+        figure.get_by_text("without live correction", exact=True).wait_for()
+        figure.get_by_role("button", name="Table").click()
+        (row,) = figure.get_by_role("row").all_inner_texts()[1:]
+        cells = dict(zip(figure.get_by_role("columnheader").all_inner_texts(), row.split("\t"), strict=True))
+        assert (cells["outcomes"], cells["base mae minutes"]) == ("30", "5")
+        coverage = page.get_by_role("figure", name="Coverage of the intervals")
+        assert "0.0% of 30" in coverage.inner_text()
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -36,6 +36,11 @@ export function minutes(value: number): string {
   return `${Math.floor(whole / 60)} h ${String(whole % 60).padStart(2, "0")}`;
 }
 
+/** Returns minutes with their sign, to a tenth. */
+export function signed(value: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)} min`;
+}
+
 /** Returns the clock time that an API time shows, HH:MM, without converting it to the zone of the browser. */
 export function clock(iso: string): string {
   return iso.slice(11, 16);

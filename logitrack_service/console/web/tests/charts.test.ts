@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { domain, ticks } from "../src/charts/axis";
 import { line } from "../src/charts/LineChart";
 import { ago, clock, minutes, monthsBetween, newYorkTime } from "../src/format";
+import { dailyMean } from "../src/views/model/daily";
 
 describe("axis", () => {
   it("has round ticks within the bounds", () => {
@@ -37,5 +38,26 @@ describe("format", () => {
     expect([minutes(62.4), minutes(119.6), minutes(145)]).toEqual(["62 min", "2 h 00", "2 h 25"]);
     expect(monthsBetween("2019-11", "2020-02")).toBe(3);
     expect(ago("2020-01-01T00:00:00Z", Date.parse("2020-01-01T03:00:00Z"))).toBe("3 hours ago");
+  });
+});
+
+describe("dailyMean", () => {
+  const row = {
+    fleet: "yellow" as const,
+    model_version: "v",
+    bias_minutes: 0,
+    median_error_minutes: 0,
+    coverage: 0.8,
+    level: 0.8,
+  };
+  const rows = [
+    { ...row, day: "2020-01-01", outcomes: 1, mae_minutes: 4, base_mae_minutes: null },
+    { ...row, day: "2020-01-01", outcomes: 3, mae_minutes: 8, base_mae_minutes: 10 },
+  ];
+
+  it("weights by outcomes and leaves out rows without the value", () => {
+    expect(dailyMean(rows, "2020-01-01", ({ mae_minutes }) => mae_minutes)).toBe(7);
+    expect(dailyMean(rows, "2020-01-01", ({ base_mae_minutes }) => base_mae_minutes)).toBe(10);
+    expect(dailyMean(rows, "2020-01-02", ({ mae_minutes }) => mae_minutes)).toBeNull();
   });
 });

@@ -3,6 +3,7 @@ import { compact, count, percent } from "../../format";
 import { Figure } from "../../ui/Figure";
 import { Loaded } from "../../ui/Loaded";
 import { Empty } from "../../ui/Notice";
+import { dailyMean } from "./daily";
 import { useCoverage, useLiveErrorDays, type Version } from "./queries";
 
 const NO_OUTCOMES =
@@ -15,7 +16,7 @@ export function LiveErrorFigure({ serving, served }: { serving: string | null; s
   return (
     <Figure
       title="Live error by day"
-      subtitle="Mean absolute error of reported outcomes, this version"
+      subtitle="Mean absolute error of reported outcomes, with and without live correction"
       rows={days.data?.rows ?? []}
       request={{ path: "/analytics/live-error/days", query }}
     >
@@ -23,11 +24,8 @@ export function LiveErrorFigure({ serving, served }: { serving: string | null; s
         {({ rows }) => {
           const names = [...new Set(rows.map(({ day }) => day))].sort();
           const tested = served?.metrics?.mae_minutes;
-          const mean = (day: string) => {
-            const found = rows.filter((row) => row.day === day);
-            const outcomes = found.reduce((sum, row) => sum + row.outcomes, 0);
-            return found.reduce((sum, row) => sum + row.mae_minutes * row.outcomes, 0) / outcomes;
-          };
+          const corrected = names.map((day) => dailyMean(rows, day, ({ mae_minutes }) => mae_minutes));
+          const base = names.map((day) => dailyMean(rows, day, ({ base_mae_minutes }) => base_mae_minutes));
           if (rows.length === 0) return <Empty>{NO_OUTCOMES}</Empty>;
           return (
             <LineChart
@@ -39,7 +37,8 @@ export function LiveErrorFigure({ serving, served }: { serving: string | null; s
               format={compact}
               fromZero
               series={[
-                { name: "live error", className: "line-0", values: names.map(mean) },
+                { name: "as answered", className: "line-0", values: corrected },
+                { name: "without live correction", className: "line-1", values: base },
                 ...(tested === undefined
                   ? []
                   : [

@@ -97,10 +97,85 @@ export function VersionsCard({ versions, history, serving, parameters, change }:
           <PromotionForm key={`${first} ${serving}`} version={first === serving ? null : first} />
         )}
       </section>
+      {first !== null && second !== null && (
+        <Comparison versions={versions.filter(({ version }) => version === first || version === second)} />
+      )}
       {first !== null && <VersionDetail version={first} />}
       {second !== null && <VersionDetail version={second} />}
       <Timeline history={history} />
     </>
+  );
+}
+
+const MEASURES: { name: string; value: (metrics: Schemas["VersionMetrics"]) => number; digits: number }[] = [
+  { name: "Mean absolute error, min", value: ({ mae_minutes }) => mae_minutes, digits: 2 },
+  {
+    name: "… with the planned distance",
+    value: ({ mae_minutes_with_distance }) => mae_minutes_with_distance,
+    digits: 2,
+  },
+  { name: "… of the baseline", value: ({ baseline_mae_minutes }) => baseline_mae_minutes, digits: 2 },
+  { name: "Root mean squared error, min", value: ({ rmse_minutes }) => rmse_minutes, digits: 2 },
+  { name: "Coverage of the intervals", value: ({ coverage }) => coverage, digits: 3 },
+  {
+    name: "Mean width of the intervals, min",
+    value: ({ interval_width_minutes }) => interval_width_minutes,
+    digits: 1,
+  },
+  { name: "Trips in the test", value: ({ trips }) => trips, digits: 0 },
+];
+
+/** The metrics of two versions side by side. Each was tested on the month after its own training. */
+function Comparison({ versions }: { versions: readonly Version[] }) {
+  const [older, newer] = [...versions].sort((a, b) => a.version.localeCompare(b.version));
+  const before = older?.metrics;
+  const after = newer?.metrics;
+  return (
+    <section className="card wide" aria-label="Comparison">
+      <h2>Comparison</h2>
+      <p className="hint">
+        Each version was tested on the newest of its months: compare errors beside their baselines.
+      </p>
+      {!before || !after ? (
+        <Empty>One of the versions has no metrics that can be read.</Empty>
+      ) : (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: axe's rule scrollable-region-focusable asks for it
+        <section className="table-scroll" tabIndex={0} aria-label="Metrics of both versions">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Metric</th>
+                <th scope="col" className="number">
+                  {older.version}
+                </th>
+                <th scope="col" className="number">
+                  {newer.version}
+                </th>
+                <th scope="col" className="number">
+                  Difference
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              <tr>
+                <td>Tested on</td>
+                <td className="number">{older.evaluated_on?.join(", ")}</td>
+                <td className="number">{newer.evaluated_on?.join(", ")}</td>
+                <td />
+              </tr>
+              {MEASURES.map(({ name, value, digits }) => (
+                <tr key={name}>
+                  <td>{name}</td>
+                  <td className="number">{value(before).toFixed(digits)}</td>
+                  <td className="number">{value(after).toFixed(digits)}</td>
+                  <td className="number">{(value(after) - value(before)).toFixed(digits)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
+    </section>
   );
 }
 

@@ -4,6 +4,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, type Fleet, type Schemas, unwrap } from "../../api/client";
 
 export type Version = Schemas["VersionEntry"];
+export type LiveErrorDay = Schemas["LiveErrorDayRow"];
 export type Gate = Schemas["GateEntry"];
 
 const REFRESH_MILLISECONDS = 15_000; // while the page is visible

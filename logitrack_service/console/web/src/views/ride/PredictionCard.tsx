@@ -1,13 +1,14 @@
 import { type UseQueryResult, useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api, unwrap } from "../../api/client";
-import { clock, count, day, minutes, monthsBetween, percent } from "../../format";
+import { clock, count, day, minutes, monthsBetween, percent, signed } from "../../format";
 import { zoneName } from "../../map/zones";
 import { Loaded } from "../../ui/Loaded";
 import { ErrorNotice, Notice } from "../../ui/Notice";
 import type { PlannedRide, Prediction } from "./queries";
 
 const OLD_MODEL_MONTHS = 12;
+const MIN_SHOWN_CORRECTION = 0.5; // minutes
 const MIN_SUPPORT = 5; // fewer training trips between two zones: the model extrapolates
 
 interface Props {
@@ -32,6 +33,12 @@ export function PredictionCard({ ride, prediction }: Props) {
               </span>
             </p>
             <IntervalBar prediction={found} />
+            {Math.abs(found.live_correction_minutes) >= MIN_SHOWN_CORRECTION && (
+              <p>
+                {found.live_correction_minutes > 0 ? "Slower" : "Faster"} than usual: the latest rides change the
+                model's {minutes(found.base_duration_minutes)} by {signed(found.live_correction_minutes)}.
+              </p>
+            )}
             <Reliability prediction={found} />
             <OutcomeForm key={found.prediction_id} predictionId={found.prediction_id} />
           </>
