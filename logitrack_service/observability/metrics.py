@@ -99,6 +99,17 @@ pool_connections = Gauge(
 connections_closed = Counter(
     "logitrack_connections_closed_total", "Connections that a limit closed, by reason.", ["reason"]
 )
+platform_part_ok = Gauge(
+    "logitrack_platform_part_ok",
+    "1 where a part of the platform is ok, 0 where it is degraded or failed, as last reported.",
+    ["part"],
+    multiprocess_mode="livemostrecent",
+)
+platform_reported_at = Gauge(
+    "logitrack_platform_reported_timestamp_seconds",
+    "When Dagster's daemon last reported the state of the platform; 0 before the first report.",
+    multiprocess_mode="livemostrecent",
+)
 logins = Counter("logitrack_logins_total", "Logins by result.", ["result"])
 
 

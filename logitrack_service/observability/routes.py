@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 from logitrack_service.observability import metrics
 from logitrack_service.observability.health import Liveness, Readiness, ReadinessProbe
+from logitrack_service.observability.platform_metrics import update_platform_metrics
 
 
 @get("/health/live", exclude_from_auth=True, summary="Liveness")
@@ -44,6 +45,7 @@ async def prometheus_metrics(engine: NamedDependency[AsyncEngine]) -> Response[b
     Open to clients on the same machine; other clients need the token of an admin, unless the setting
     `LOGITRACK_METRICS_ACCESS` opens it.
     """
+    await update_platform_metrics(engine)
     pool = engine.pool
     assert isinstance(pool, QueuePool)
     metrics.pool_connections.labels("in use").set(pool.checkedout())

@@ -59,3 +59,17 @@ def test_metrics_content_type_names_the_charset_once(client: TestClient, admin: 
     content_type = client.get("/metrics", headers=admin.headers).headers["content-type"]
     assert content_type.startswith("text/plain; version=")
     assert content_type.count("charset=utf-8") == 1
+
+
+def test_metrics_cover_the_platform(service_home: ServiceHome, client: TestClient, admin: User):
+    service_home.run(
+        "insert into warehouse.pipeline_health values ('daemon', 'ok', 'Alive.', null, '2026-01-01 00:00Z'),"
+        " ('source', 'degraded', 'Silent.', null, '2026-01-01 00:00Z')"
+    )
+    text = client.get("/metrics", headers=admin.headers).text
+    service_home.run("truncate warehouse.pipeline_health")
+    assert 'logitrack_platform_part_ok{part="daemon"} 1.0' in text
+    assert 'logitrack_platform_part_ok{part="source"} 0.0' in text
+    assert "logitrack_platform_reported_timestamp_seconds 1.7672256e+09" in text
+    after = client.get("/metrics", headers=admin.headers).text
+    assert "logitrack_platform_reported_timestamp_seconds 0.0" in after
