@@ -29,6 +29,7 @@ def spark_config(*, master: str, driver_memory: str, java_options: str = JAVA_OP
         # Python workers must run this interpreter: the system's python3 lacks the packages.
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
+        "spark.python.daemon.module": "logitrack_assets.spark_daemon",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         # Trips have New York's wall-clock time without a zone; a session time zone must not shift them.

@@ -100,10 +100,12 @@ def spark():
     """One session for all tests; assets that ask their resource for Spark find this very one."""
     from pyspark.sql import SparkSession
 
+    from logitrack_assets.commands.stack import FAST_START_OPTIONS
     from logitrack_assets.spark import spark_config
 
+    config = spark_config(master="local[2]", driver_memory="2g", java_options=FAST_START_OPTIONS)
     builder = SparkSession.builder
-    for key, value in spark_config(master="local[2]", driver_memory="2g").items():
+    for key, value in config.items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

@@ -17,6 +17,7 @@ import httpx2
 import psutil
 import pytest
 
+from logitrack_assets.commands.stack import FAST_START_OPTIONS
 from logitrack_tests.conftest import REPOSITORY
 
 LAUNCH = """
@@ -88,6 +89,7 @@ class Installation:
             "LOGITRACK_SERVICE_PORT": str(self.service_port),
             "LOGITRACK_DAGSTER_PORT": str(self.dagster_port),
             "LOGITRACK_SPARK_MASTER": "local[2]",
+            "LOGITRACK_SPARK_JAVA_OPTIONS": FAST_START_OPTIONS,
             "COLUMNS": "200",
             **settings,
         }
