@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from logitrack_service.auth.throttle import (
@@ -47,8 +47,8 @@ class Throttle:
 
         asyncio.run(run())
 
-    def count(self, subject: str = "one", limit: Limit = LIMIT, cost: int = 1) -> None:
-        self.call(count_attempt, limit, subject, cost=cost)
+    def count(self, subject: str = "one", limit: Limit = LIMIT, **cost: int) -> None:
+        self.call(count_attempt, limit, subject, **cost)
 
     def run(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         with self._engine.begin() as connection:
@@ -133,16 +133,49 @@ def test_refused_attempt_names_the_wait_and_does_not_prolong_it(throttle: Thrott
     assert throttle.stored() == before
 
 
-def test_wait_of_less_than_a_second_is_told_as_one(throttle: Throttle):
-    async def refused(connection: AsyncConnection) -> None:
-        statement = "update service.throttle set blocked_until = clock_timestamp() + interval '900 milliseconds'"
-        await connection.execute(text(statement))
+class _FrozenFunctions:
+    """SQL functions whose clock stands still within a transaction."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(func, "now" if name == "clock_timestamp" else name)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.25, 1), (1.0, 1), (2.25, 3), (300.0, 300)])
+def test_wait_is_told_in_whole_seconds_rounded_up(
+    throttle: Throttle, monkeypatch: pytest.MonkeyPatch, seconds: float, told: int
+):
+    async def wait(connection: AsyncConnection) -> None:
+        statement = "update service.throttle set blocked_until = now() + make_interval(secs => :seconds)"
+        await connection.execute(text(statement), {"seconds": seconds})
         await count_attempt(connection, LIMIT, "one")
 
     throttle.count()
-    with pytest.raises(RateLimitedError) as error:
-        throttle.call(refused)
-    assert error.value.retry_after_seconds == 1
+    monkeypatch.setattr("logitrack_service.auth.throttle.func", _FrozenFunctions())
+    with pytest.raises(RateLimitedError, match=f"^Too many attempts: try again in {told} seconds.$") as error:
+        throttle.call(wait)
+    assert error.value.retry_after_seconds == told
+
+
+def test_attempt_at_the_end_of_a_wait_is_counted(throttle: Throttle, monkeypatch: pytest.MonkeyPatch):
+    async def count(connection: AsyncConnection) -> None:
+        await connection.execute(text("update service.throttle set blocked_until = now()"))
+        await count_attempt(connection, LIMIT, "one")
+
+    throttle.count()
+    monkeypatch.setattr("logitrack_service.auth.throttle.func", _FrozenFunctions())
+    throttle.call(count)
+    assert throttle.stored()[0] == 2
+
+
+def test_count_lasts_for_the_whole_hour(throttle: Throttle):
+    async def delete_and_count(connection: AsyncConnection) -> None:
+        await connection.execute(text("update service.throttle set last_at = now() - interval '1 hour'"))
+        await delete_stale_counts(connection)
+        await count_attempt(connection, LIMIT, "one")
+
+    throttle.count()
+    throttle.call(delete_and_count)
+    assert throttle.stored()[0] == 2
 
 
 def test_subjects_and_kinds_are_counted_apart(throttle: Throttle):
