@@ -108,6 +108,23 @@ class PreparedOutcomes:
         usable = outcomes.take(outcomes.usable)
         return cls(usable, {variant: _answer(predictor, usable, variant) for variant in Variant})
 
+    def take(self, rows: slice, answered_log: dict[Variant, NDArray[np.float64]]) -> PreparedOutcomes:
+        """Return a range of the outcomes, with the answers that their riders got (see `LiveOutcomes`)."""
+        return PreparedOutcomes(
+            self.outcomes.take(rows),
+            {
+                variant: VariantOutcomes(
+                    answers.applies[rows],
+                    answers.base_minutes[rows],
+                    answers.cells[rows],
+                    answers.low_log[rows],
+                    answers.high_log[rows],
+                    answered_log[variant],
+                )
+                for variant, answers in self.variants.items()
+            },
+        )
+
 
 def _answer(predictor: Predictor, outcomes: LiveOutcomes, variant: Variant) -> VariantOutcomes:
     trips = outcomes.trips

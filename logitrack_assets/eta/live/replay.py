@@ -6,8 +6,8 @@ outcomes that had arrived by the beginning of its five minutes, by the code that
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ LIE_FACTOR = 3.0
 """What a lying account multiplies durations by."""
 
 _PROGRESS_BINS = 20_000
+_BLOCK_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -92,38 +93,72 @@ def replay_trips(
     order = np.argsort(trips.pickup_at.astype(np.int64), kind="stable")
     trips, real = trips.take(order), minutes[order]
     asked_at = trips.pickup_at.astype(np.int64).astype(np.float64)
-    static = {variant: Answers.blank(len(trips)) for variant in Variant}
+    static = {variant: _static_answers(predictor, trips, variant, level) for variant in Variant}
     live = {variant: Answers.blank(len(trips)) for variant in Variant}
-    arrival, outcomes = _reported(trips, real, asked_at, late_minutes, liars)
-    state, learned = LiveState(), 0
+    arrivals = _Arrivals(predictor, *_reported(trips, real, asked_at, late_minutes, liars), static, live)
+    state = LiveState()
     bins, starts = np.unique(asked_at // BIN_SECONDS, return_index=True)
-    for number, (rows_bin, start, end) in enumerate(zip(bins, starts, [*starts[1:], len(trips)], strict=True)):
-        arrived = int(np.searchsorted(outcomes.arrived_at, rows_bin * BIN_SECONDS, side="right"))
-        if arrived > learned:
-            rows = arrival[learned:arrived]
-            answered = {
-                variant: np.log(live[variant].minutes[rows] / static[variant].minutes[rows]) for variant in Variant
-            }
-            new = replace(outcomes.take(slice(learned, arrived)), answered_log=answered)
-            state.learn(PreparedOutcomes.from_model(predictor, new))
-            learned = arrived
+    for number, (time_bin, start, end) in enumerate(zip(bins, starts, [*starts[1:], len(trips)], strict=True)):
+        for outcomes in arrivals.until(float(time_bin) * BIN_SECONDS):
+            state.learn(outcomes)
         asked = np.arange(start, end)
         for variant in Variant:
             rows = asked[variant.mask(trips.take(asked))]
             if len(rows):
-                batch = variant.inputs(trips.take(rows))
                 adjuster = state.adjuster(asked_at[rows], asked_at[rows])
-                static[variant].fill(rows, predictor.predict(batch, level=level))
+                batch = variant.inputs(trips.take(rows))
                 live[variant].fill(rows, predictor.predict(batch, level=level, adjuster=adjuster))
         if number and number % _PROGRESS_BINS == 0:
             report(f"{trips.pickup_at[start]}: {start:,} of {len(trips):,} trips")
     return Replay(trips, real, static, live, state)
 
 
+def _static_answers(predictor: Predictor, trips: TripBatch, variant: Variant, level: float) -> Answers:
+    answers, rows = Answers.blank(len(trips)), np.flatnonzero(variant.mask(trips))
+    for part in np.split(rows, range(_BLOCK_ROWS, len(rows), _BLOCK_ROWS)):
+        answers.fill(part, predictor.predict(variant.inputs(trips.take(part)), level=level))
+    return answers
+
+
+class _Arrivals:
+    """Outcomes in the order of their reports. The model answers them in blocks, the state learns them as they come."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        trip: NDArray[np.int64],
+        outcomes: LiveOutcomes,
+        static: dict[Variant, Answers],
+        live: dict[Variant, Answers],
+    ) -> None:
+        """Take usable outcomes, the trip of each, and the answers to the trips so far."""
+        self._predictor, self._trip, self._outcomes = predictor, trip, outcomes
+        self._static, self._live = static, live
+        self._learned = self._block_start = 0
+        self._block: PreparedOutcomes | None = None
+
+    def until(self, moment: float) -> Iterator[PreparedOutcomes]:
+        """Yield the outcomes that have arrived by Unix seconds and were not yielded before."""
+        arrived = int(np.searchsorted(self._outcomes.arrived_at, moment, side="right"))
+        while self._learned < arrived:
+            if self._block is None or self._learned >= self._block_start + _BLOCK_ROWS:
+                self._block_start = self._learned
+                rows = slice(self._learned, self._learned + _BLOCK_ROWS)
+                self._block = PreparedOutcomes.from_model(self._predictor, self._outcomes.take(rows))
+            end = min(arrived, self._block_start + _BLOCK_ROWS)
+            trips = self._trip[self._learned : end]
+            answered = {
+                variant: np.log(self._live[variant].minutes[trips] / self._static[variant].minutes[trips])
+                for variant in Variant
+            }
+            yield self._block.take(slice(self._learned - self._block_start, end - self._block_start), answered)
+            self._learned = end
+
+
 def _reported(
     trips: TripBatch, real: NDArray[np.float64], asked_at: NDArray[np.float64], late_minutes: float, liars: float
 ) -> tuple[NDArray[np.int64], LiveOutcomes]:
-    """Return the index of each trip in the order of its report, and what is reported."""
+    """Return the trip of each usable outcome, and the outcomes, in the order of their reports."""
     account = np.zeros(len(trips), dtype=np.int64)
     said = real
     if liars > 0:
@@ -135,7 +170,9 @@ def _reported(
     ended_at = asked_at + real * 60
     arrived_at = ended_at + late_minutes * 60
     order = np.argsort(arrived_at, kind="stable").astype(np.int64)
-    return order, LiveOutcomes(trips, said, ended_at, arrived_at, account).take(order)
+    outcomes = LiveOutcomes(trips, said, ended_at, arrived_at, account).take(order)
+    usable = outcomes.usable
+    return order[usable], outcomes.take(usable)
 
 
 def summarise_replay(replay: Replay, *, level: float = DEFAULT_LEVEL) -> dict[str, Any]:
