@@ -41,6 +41,7 @@ lint: .venv/ready-dev  ## style, types, import contracts, database tables, OpenA
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m logitrack_assets.database.check
 	$(BIN)/python -m logitrack_tests.project.openapi_lint
+	$(BIN)/python -m logitrack_tests.project.console_client --check
 	$(BIN)/python $(CONSOLE)/build.py --check
 
 format: .venv/ready-dev  ## format the code

@@ -17,11 +17,10 @@ _HERE = Path(__file__).parent
 # Apache-2.0. Version 5.31.0 of swagger-ui-bundle-v2 holds the same bytes as the npm package swagger-ui-dist 5.31.0.
 _SWAGGER = Path(str(swagger_ui_path))
 
-CONSOLE_POLICY = (
+PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-DOCS_POLICY = CONSOLE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")  # Swagger UI needs it
 DOCS_FILES: dict[str, tuple[Path, str]] = {
     "docs.js": (_HERE / "docs.js", "text/javascript"),
     "swagger-ui.js": (_SWAGGER / "swagger-ui-bundle.js", "text/javascript"),
@@ -46,7 +45,7 @@ def console_view(request: Request[Any, Any, Any], console_files: NamedDependency
 @get("/docs", exclude_from_auth=True, include_in_schema=False, sync_to_thread=True)
 def docs_page() -> Response[bytes]:
     """Return the interactive API documentation."""
-    headers = {"content-security-policy": DOCS_POLICY, "cache-control": "no-cache"}
+    headers = {"content-security-policy": PAGE_POLICY, "cache-control": "no-cache"}
     return Response((_HERE / "docs.html").read_bytes(), media_type=MediaType.HTML, headers=headers)
 
 
@@ -66,7 +65,7 @@ def static_file(
 
 def _console_page(request: Request[Any, Any, Any], console_files: ConsoleFiles) -> Response[bytes]:
     page = console_files.page(request.headers.get("accept-encoding", ""))
-    return _file_response(page, {"content-security-policy": CONSOLE_POLICY, "cache-control": "no-cache"})
+    return _file_response(page, {"content-security-policy": PAGE_POLICY, "cache-control": "no-cache"})
 
 
 def _file_response(file: ConsoleFile, headers: dict[str, str]) -> Response[bytes]:

@@ -52,7 +52,7 @@ def test_first_view_is_small_and_from_this_host_only(browser: Any, site: Site):
 
 def test_newcomer_registers_plans_a_ride_and_reports_it(browser: Any, site: Site):
     site.home.run("delete from service.throttle")
-    with visit(browser, site.base, expected=("401",)) as visited:
+    with visit(browser, site.base, expected=("401", "404")) as visited:
         page = visited.page
         visited.open("/")
         page.get_by_role("button", name="Create an account").click()
@@ -68,6 +68,8 @@ def test_newcomer_registers_plans_a_ride_and_reports_it(browser: Any, site: Site
         assert "months before this ride" in prediction.inner_text(), "the model of 2019 says that it is old"
         page.get_by_label("Planned miles").fill("17")
         prediction.get_by_text("10 min", exact=True).wait_for()
+        prediction.get_by_text("Why this long?").click()
+        prediction.get_by_role("row", name="Estimate 10.0 min").wait_for()
         prediction.get_by_role("button", name="Report the real duration").click()
         prediction.get_by_label("It took, in minutes").fill("12.5")
         prediction.get_by_role("button", name="Report", exact=True).click()
@@ -255,6 +257,14 @@ def test_every_view_is_accessible_and_fits_a_phone(browser: Any, site: Site, vie
         page.set_viewport_size(PHONE)
         save_screenshot(page, f"{view}-phone", SCREENSHOTS)
         assert not visited.overflows()
+
+
+def test_documentation_needs_no_inline_style(browser: Any, site: Site):
+    with visit(browser, site.base) as visited:
+        visited.open("/docs")
+        visited.page.get_by_role("button", name="POST /predict Predict the duration of a trip").click()
+        visited.page.get_by_role("button", name="Try it out").click()
+        assert visited.page.get_by_role("button", name="Execute").is_visible()
 
 
 def test_sign_in_is_accessible(browser: Any, site: Site):

@@ -64,10 +64,11 @@ def test_pages_load_nothing_from_other_servers(client: TestClient):
     assert "/predict" in client.get("/schema/openapi.json").json()["paths"], "what the documentation page shows"
 
 
-def test_policy_of_the_console_allows_no_inline_code(client: TestClient):
-    policy = client.get("/").headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
-    assert "unsafe" not in policy
+def test_policy_of_the_pages_allows_no_inline_code(client: TestClient):
+    for page in ("/", "/docs"):
+        policy = client.get(page).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy
 
 
 def test_unknown_asset_is_a_problem_document(client: TestClient):

@@ -7,8 +7,8 @@ import { dailyMean } from "../src/views/model/daily";
 describe("axis", () => {
   it("has round ticks within the bounds", () => {
     expect(ticks(0, 60, 6)).toEqual([0, 10, 20, 30, 40, 50, 60]);
-    expect(ticks(0.2, 0.9, 3)).toEqual([0.5]);
-    expect(ticks(0.2, 0.9, 4)).toEqual([0.2, 0.4, 0.6, 0.8]);
+    expect(ticks(0.2, 0.9, 3)).toEqual([0.2, 0.4, 0.6, 0.8]);
+    expect(ticks(20, 120, 4)).toEqual([20, 40, 60, 80, 100, 120]);
   });
 
   it("covers all values, and zero if asked for", () => {

@@ -1,10 +1,13 @@
 /** Ticks of an axis: round numbers, about as many as fit. */
 
+const MIN_STEP_SHARE = 0.7; // a step may be so much smaller than asked for: rather some more ticks than half of them
+
 export function ticks(low: number, high: number, wanted: number): number[] {
   if (!(high > low)) return [low];
   const rough = (high - low) / Math.max(1, wanted);
   const magnitude = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * magnitude).find((candidate) => candidate >= rough) ?? rough;
+  const step =
+    [1, 2, 5, 10].map((factor) => factor * magnitude).find((candidate) => candidate >= rough * MIN_STEP_SHARE) ?? rough;
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) =>

@@ -5,10 +5,11 @@ import { clock, count, day, minutes, monthsBetween, percent, signed } from "../.
 import { zoneName } from "../../map/zones";
 import { Loaded } from "../../ui/Loaded";
 import { ErrorNotice, Notice } from "../../ui/Notice";
-import type { PlannedRide, Prediction } from "./queries";
+import { type PlannedRide, type Prediction, useExplanation } from "./queries";
 
 const OLD_MODEL_MONTHS = 12;
 const MIN_SHOWN_CORRECTION = 0.5; // minutes
+const MIN_SHOWN_PART = 0.05; // minutes
 const MIN_SUPPORT = 5; // fewer training trips between two zones: the model extrapolates
 
 interface Props {
@@ -40,6 +41,7 @@ export function PredictionCard({ ride, prediction }: Props) {
               </p>
             )}
             <Reliability prediction={found} />
+            <Explanation key={`why ${found.prediction_id}`} predictionId={found.prediction_id} />
             <OutcomeForm key={found.prediction_id} predictionId={found.prediction_id} />
           </>
         )}
@@ -91,6 +93,55 @@ function Reliability({ prediction }: { prediction: Prediction }) {
         model {prediction.model_version}
       </p>
     </>
+  );
+}
+
+const PARTS = {
+  route: "Route",
+  time: "Hour and weekday",
+  recent_traffic: "Recent traffic",
+  distance: "Planned distance",
+  live_correction: "Latest rides",
+} as const;
+
+/** What the minutes are made of, in the order in which the parts add up. */
+function Explanation({ predictionId }: { predictionId: string }) {
+  const [open, setOpen] = useState(false);
+  const explanation = useExplanation(predictionId, open);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Why this long?</summary>
+      {open && (
+        <Loaded query={explanation} height={90}>
+          {({ contributions, estimated_duration_minutes: total }) =>
+            contributions === null ? (
+              <p className="hint">The version that answered is no longer at hand.</p>
+            ) : (
+              <table className="parts-of-answer">
+                <tbody>
+                  {(Object.entries(PARTS) as [keyof typeof PARTS, string][])
+                    .filter(([part]) => part === "route" || Math.abs(contributions[part]) >= MIN_SHOWN_PART)
+                    .map(([part, name]) => (
+                      <tr key={part}>
+                        <th scope="row">{name}</th>
+                        <td className="number">
+                          {part === "route" ? `${contributions[part].toFixed(1)} min` : signed(contributions[part])}
+                        </td>
+                      </tr>
+                    ))}
+                  <tr>
+                    <th scope="row">Estimate</th>
+                    <td className="number">
+                      <b>{total.toFixed(1)} min</b>
+                    </td>
+                  </tr>
+                </tbody>
+              </table>
+            )
+          }
+        </Loaded>
+      )}
+    </details>
   );
 }
 

@@ -1,7 +1,7 @@
 /** The requests of the view "Ride". */
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { api, type Fleet, type Schemas, unwrap } from "../../api/client";
+import { ApiError, api, type Fleet, type Schemas, unwrap } from "../../api/client";
 import type { HttpRequest } from "../../api/export";
 import { ZONES } from "../../map/zones";
 
@@ -42,6 +42,22 @@ export function usePrediction(ride: PlannedRide, enabled: boolean) {
     queryFn: () => unwrap(api.POST("/predict", { body: predictionRequest(ride).body as Schemas["PredictionRequest"] })),
     enabled: enabled && ride.from !== null && ride.to !== null,
     staleTime: Number.POSITIVE_INFINITY, // every request is stored as a prediction of its own
+  });
+}
+
+const LOG_RETRIES = 6;
+const LOG_RETRY_MILLISECONDS = 700;
+
+/** Returns what a prediction is made of. Answers are logged in the background, so a new one is unknown for a moment. */
+export function useExplanation(predictionId: string, enabled: boolean) {
+  return useQuery({
+    queryKey: ["explanation", predictionId],
+    queryFn: () =>
+      unwrap(api.GET("/predictions/{prediction_id}", { params: { path: { prediction_id: predictionId } } })),
+    enabled,
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: (failures, error) => failures < LOG_RETRIES && error instanceof ApiError && error.status === 404,
+    retryDelay: LOG_RETRY_MILLISECONDS,
   });
 }
 
