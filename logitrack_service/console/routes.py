@@ -23,6 +23,7 @@ PAGE_POLICY = (
 )
 DOCS_FILES: dict[str, tuple[Path, str]] = {
     "docs.js": (_HERE / "docs.js", "text/javascript"),
+    "docs.css": (_HERE / "docs.css", "text/css"),
     "swagger-ui.js": (_SWAGGER / "swagger-ui-bundle.js", "text/javascript"),
     "swagger-ui.css": (_SWAGGER / "swagger-ui.css", "text/css"),
 }

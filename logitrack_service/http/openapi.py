@@ -54,17 +54,59 @@ from logitrack_service.errors import (
     TooLargeError,
     UnavailableError,
 )
+from logitrack_service.http.field_descriptions import FIELD_DESCRIPTIONS
 from logitrack_service.http.problems import PROBLEM_JSON, Problem, status_of
 from logitrack_service.http.query_parameters import QUERY_PARAMETERS
 
 TITLE = "logitrack"
 JSON = "application/json"
 DESCRIPTION = """
-Trip durations in New York City: predictions for planned trips, and statistics of past trips.
+How long will this taxi ride take, and how long do rides take? Predictions for planned rides with an interval around
+each, and statistics of past ones, in New York City.
 
-Register, get an access token from `/token` and send it as `Authorization: Bearer …`. Errors are problem documents
-(RFC 9457).
-"""
+## Five minutes
+
+Durations are minutes, distances miles, places the TLC's taxi zones (`GET /zones`), times New York's wall clock.
+
+**1. Register and log in.** An access token lasts minutes; `/token/refresh` renews it.
+
+```sh
+curl http://127.0.0.1:8000/register --json '{"username": "dispatcher-1", "password": "seven yellow cabs in the rain"}'
+curl http://127.0.0.1:8000/token --data-urlencode 'username=dispatcher-1' --data-urlencode 'password=seven yellow cabs in the rain'
+```
+
+Send the `access_token` with every request: `TOKEN=…`
+
+**2. Predict a ride**, here from Midtown to JFK Airport. Keep the `prediction_id`.
+
+```sh
+curl http://127.0.0.1:8000/predict -H "Authorization: Bearer $TOKEN" --json '{"pickup_zone": 161, "dropoff_zone": 132, "pickup_at": "2019-07-01T17:30:00", "distance_miles": 17.1}'
+```
+
+**3. Predict many**, up to 10,000 in one request; an invalid ride gets an error of its own.
+
+```sh
+curl http://127.0.0.1:8000/predict/batch -H "Authorization: Bearer $TOKEN" --json '{"trips": [{"pickup_zone": 161, "dropoff_zone": 132}, {"pickup_zone": 161, "dropoff_zone": 138}]}'
+```
+
+**4. Report the real duration** when the ride has ended: the error of the model is measured by it.
+
+```sh
+curl http://127.0.0.1:8000/outcomes -H "Authorization: Bearer $TOKEN" --json '{"prediction_id": "'$PREDICTION_ID'", "duration_minutes": 58}'
+```
+
+A typed client does all of this, with retries: `pip install 'logitrack[client]'`.
+
+## Errors
+
+Every error is a problem document (RFC 9457) with `detail` for people, `errors` for single fields and `request_id` for
+the operator. Wait for `Retry-After` seconds after 429 and 503, then repeat; 401 means a new access token, 422 a value to
+correct.
+
+## On this page
+
+Sign in above to try operations: your browser then has a session of its own, and no token is shown or stored.
+"""  # noqa: E501  # commands are copied as one line
 AUTHENTICATED: list[dict[str, list[str]]] = [{"login": []}, {"token": []}, {"browser": []}]
 ANONYMOUS: list[dict[str, list[str]]] = [{}]
 
@@ -184,7 +226,8 @@ class MsgspecSchemaPlugin(OpenAPISchemaPlugin):
         kind = field_definition.annotation
         (reference,), components = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
         schema: Schema = schema_creator.schema_registry.get_schema_for_field_definition(field_definition)
-        _fill(schema, components[reference["$ref"].rpartition("/")[2]])
+        name = reference["$ref"].rpartition("/")[2]
+        _fill(schema, _described(name, components[name]))
         for nested in _nested_structs(kind):
             schema_creator.for_field_definition(FieldDefinition.from_annotation(nested))
         return schema
@@ -280,11 +323,26 @@ def _inline_schema(kind: type[msgspec.Struct]) -> Any:
     def resolve(node: Any) -> Any:
         if isinstance(node, dict):
             if "$ref" in node:
-                return resolve(components[node["$ref"]])
+                return resolve(_described(node["$ref"], components[node["$ref"]]))
             return {key: resolve(value) for key, value in node.items()}
         return [resolve(item) for item in node] if isinstance(node, list) else node
 
     return resolve(reference)
+
+
+def _described(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a Struct with a description of every field that has none of its own."""
+    properties = {
+        field: node
+        if "description" in node or (text := _description_of(name, field)) is None
+        else {**node, "description": text}
+        for field, node in document.get("properties", {}).items()
+    }
+    return {**document, "properties": properties} if properties else dict(document)
+
+
+def _description_of(name: str, field: str) -> str | None:
+    return FIELD_DESCRIPTIONS.get(f"{name}.{field}", FIELD_DESCRIPTIONS.get(field))
 
 
 def _nested_structs(kind: Any) -> Iterator[type[msgspec.Struct]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import secrets
+import shlex
 from typing import Any
 from uuid import UUID
 
 import pytest
 from litestar.testing import TestClient
 
+from logitrack_service.http.field_descriptions import FIELD_DESCRIPTIONS
 from logitrack_service.http.problems import PROBLEM_JSON
 from logitrack_tests.project.openapi_lint import openapi_document
 from logitrack_tests.service.conftest import User
@@ -175,3 +178,62 @@ def test_links_lead_to_operations_and_their_parameters(operations: dict[tuple[st
         target = by_id[link["operationId"]]
         assert set(link.get("parameters", {})) <= {parameter["name"] for parameter in target.get("parameters", [])}
         assert ("requestBody" in link) == ("requestBody" in target)
+
+
+def is_described(node: dict[str, Any]) -> bool:
+    """Return whether a field has a description of its own, or that of the type that it refers to."""
+    parts = [*node.get("anyOf", []), *node.get("oneOf", []), node.get("items") or {}]
+    return "description" in node or "$ref" in node or "enum" in node or any(map(is_described, filter(None, parts)))
+
+
+def test_every_field_is_described(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    undescribed = [
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        for field, node in schema.get("properties", {}).items()
+        if not is_described(node)
+    ]
+    assert undescribed == []
+
+
+def test_descriptions_by_name_are_all_used(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    fields = {f"{name}.{field}" for name, schema in schemas.items() for field in schema.get("properties", {})}
+    names = fields | {field.partition(".")[2] for field in fields}
+    assert set(FIELD_DESCRIPTIONS) <= names
+
+
+def guide_commands(document: dict[str, Any]) -> list[list[str]]:
+    """Return the commands of the guide at the head of the document, split into arguments."""
+    blocks = re.findall(r"```sh\n(.*?)```", document["info"]["description"], flags=re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines()]
+
+
+def test_the_guide_works_from_top_to_bottom(document: dict[str, Any], client: TestClient):
+    values: dict[str, str] = {}
+    username = f"guide-{secrets.token_hex(4)}"
+    statuses = []
+    for program, url, *options in guide_commands(document):
+        assert program == "curl"
+        headers, form, content = {}, {}, None
+        for option, text in zip(options[::2], options[1::2], strict=True):
+            for name, value in values.items():
+                text = text.replace(f"${name}", value)
+            text = text.replace("dispatcher-1", username)
+            if option == "-H":
+                name, _, value = text.partition(": ")
+                headers[name] = value
+            elif option == "--data-urlencode":
+                name, _, value = text.partition("=")
+                form[name] = value
+            else:
+                assert option == "--json"
+                content = text
+        path = url.removeprefix("http://127.0.0.1:8000")
+        response = client.post(path, headers=headers, content=content, data=form or None)
+        statuses.append(response.status_code)
+        body = response.json()
+        values |= {"TOKEN": body.get("access_token", values.get("TOKEN", ""))}
+        values |= {"PREDICTION_ID": body.get("prediction_id", values.get("PREDICTION_ID", ""))}
+    assert statuses == [201, 200, 200, 200, 200]
