@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+import structlog
 
 from logitrack_assets.database import database_url, migrate, psycopg_dsn
 from logitrack_assets.settings import Settings
@@ -58,6 +61,8 @@ def _run(
     service_settings: ServiceSettings | None,
     operation: Callable[[Accounts, AccountAdministration], Awaitable[Result]],
 ) -> Result:
+    if not structlog.is_configured():  # the output of a command is its result; audit events go to the other stream
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     url = database_url(settings)
     migrate(url)
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
@@ -17,6 +18,7 @@ from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_tests.browser import chromium, visit
 from logitrack_tests.conftest import REPOSITORY
 from logitrack_tests.end_to_end.conftest import MONTHS, SELECTOR, Installation
+from logitrack_tests.service.polling import eventually
 
 PASSWORD = "seven yellow cabs in the rain"
 
@@ -139,10 +141,9 @@ def test_client_in_the_readme_works(running: Installation) -> None:
     assert running.query("select count(*) from service.outcomes where duration_minutes = 58") == ["2"]
 
 
-def test_journey_through_the_console(running: Installation) -> None:
-    """Register, plan a ride, report it, look at the model; then, as an admin, ask in SQL and look at the pipeline."""
+def create_admin(running: Installation, username: str) -> None:
     made = subprocess.run(
-        [sys.executable, "-m", "logitrack_assets.cli", "user", "create-admin", "ada", "--password-stdin"],
+        [sys.executable, "-m", "logitrack_assets.cli", "user", "create-admin", username, "--password-stdin"],
         env=running.environment(),
         input=PASSWORD,
         capture_output=True,
@@ -151,6 +152,11 @@ def test_journey_through_the_console(running: Installation) -> None:
         check=False,
     )
     assert made.returncode == 0, made.stderr
+
+
+def test_journey_through_the_console(running: Installation) -> None:
+    """Register, plan a ride, report it, look at the model; then, as an admin, ask in SQL and look at the pipeline."""
+    create_admin(running, "ada")
     with chromium() as browser, visit(browser, running.service, expected=("401",)) as visited:
         page = visited.page
         visited.open("/?from=161&to=132&at=2020-01-15T17:30")
@@ -180,6 +186,26 @@ def test_journey_through_the_console(running: Installation) -> None:
         page.get_by_role("link", name="Pipeline").click()
         page.get_by_role("button", name=f"{MONTHS[0]}: ingested").wait_for()
     assert running.query("select count(*) from service.outcomes where duration_minutes = 61") == ["1"]
+
+
+def test_the_pipeline_is_visible_over_http(running: Installation) -> None:
+    """The sensor of the daemon copies months, runs and health to where the service reads them."""
+    create_admin(running, "operator-1")
+    token = httpx2.post(f"{running.service}/token", data={"username": "operator-1", "password": PASSWORD}, timeout=30)
+    headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+
+    def read(path: str) -> Any:
+        return httpx2.get(f"{running.service}/pipeline/{path}", headers=headers, timeout=30).json()
+
+    eventually(lambda: read("health")["checked_at"], seconds=90)
+    health = read("health")
+    assert {part["part"] for part in health["parts"]} == {"daemon", "runs", "spark_slots", "newest_month", "source"}
+    assert health["status"] == "ok", health
+    states = {row["month"]: row["state"] for row in read("months")}
+    assert {month: states[month] for month in MONTHS} == dict.fromkeys(MONTHS, "ingested")
+    runs = read("runs")
+    assert {"ingest_month", "retrain_eta"} <= {run["job"] for run in runs}
+    assert all(run["url"] == f"{running.dagster}/runs/{run['run_id']}" for run in runs)
 
 
 def test_second_up_is_refused(running: Installation) -> None:
