@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -257,6 +258,36 @@ def test_every_view_is_accessible_and_fits_a_phone(browser: Any, site: Site, vie
         page.set_viewport_size(PHONE)
         save_screenshot(page, f"{view}-phone", SCREENSHOTS)
         assert not visited.overflows()
+
+
+def test_keyboard_alone_skips_to_the_content_and_reads_a_chart(browser: Any, site: Site):
+    with visit(browser, site.base) as visited:
+        page = visited.page
+        site.sign_in(page, "user")
+        visited.open(VIEWS["ride"])
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "content"
+        page.get_by_role("img", name="Duration by departure").focus()
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+        page.get_by_role("figure", name="When to leave").get_by_text(
+            re.compile(r"Estimate: \d+ \(\d+ to \d+\)")
+        ).wait_for()
+        assert page.get_by_text("08:45", exact=True).is_visible()
+
+
+def test_failure_is_shown_with_a_way_to_try_again(browser: Any, site: Site):
+    with visit(browser, site.base, expected=("status of 503",)) as visited:
+        page = visited.page
+        site.sign_in(page, "user")
+        problem = '{"title": "Service Unavailable", "status": 503, "detail": "The database does not answer."}'
+        page.route("**/predict", lambda route: route.fulfill(status=503, body=problem))
+        visited.open(VIEWS["ride"])
+        page.get_by_role("alert").get_by_text("The database does not answer.").wait_for()
+        page.unroute("**/predict")
+        page.get_by_role("button", name="Try again").click()
+        page.get_by_text("arrival 08:50").wait_for()
 
 
 def test_documentation_needs_no_inline_style(browser: Any, site: Site):

@@ -27,7 +27,7 @@ interface Props {
   mark?: { x: string; name: string };
 }
 
-const MARGIN = { top: 14, right: 14, bottom: 44, left: 52 };
+const MARGIN = { top: 14, right: 14, bottom: 44, left: 62 };
 const PIXELS_PER_X_TICK = 74;
 const PIXELS_PER_Y_TICK = 44;
 
