@@ -12,8 +12,8 @@ from litestar.testing import TestClient
 from logitrack_service.auth.roles import includes_role
 
 OPEN_PATHS = {
-    "/", "/docs", "/assets/{name:str}", "/register", "/token", "/token/refresh", "/session", "/zones", "/zones.geojson",
-    "/health/live", "/health/ready", "/metrics", "/schema", "/schema/openapi.json",
+    "/", "/console/{view:str}", "/docs", "/assets/{name:str}", "/register", "/token", "/token/refresh", "/session",
+    "/zones", "/zones.geojson", "/health/live", "/health/ready", "/metrics", "/schema", "/schema/openapi.json",
 }  # fmt: skip
 
 
