@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 TRACKED_LEVEL = 0.8
 STEP_TIMES_OUTCOMES = 40.0
 """Step of an outcome times the decayed number of outcomes (half-life 2 days); 0.007 at 1,900 outcomes a day. On yellow
-2020-03 to 06 (10,000 trips a month) 7 of 122 days are outside 76 to 84%; with 11 there are 15, and the interval score
+2020-03 to 06 (10,000 trips a month) 8 of 122 days are outside 76 to 84%; with 11 there are 17, and the interval score
 is 0.3% lower."""
 MAX_STEP = 0.03
 MAX_LOG_SCALE = 1.2
