@@ -30,7 +30,7 @@ def _up(installation: Installation) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=180)
+            process.communicate(timeout=180)
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -42,7 +42,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
 
 def _stop(installation: Installation, process: subprocess.Popen[str], number: signal.Signals) -> None:
     process.send_signal(number)
-    process.communicate(timeout=120)
+    process.wait(timeout=120)  # and not for the end of its output: what a killed stack leaves goes on writing
     if number is signal.SIGINT:
         assert installation.none_left(), [process.cmdline() for process in installation.processes()]
 
@@ -89,11 +89,11 @@ def test_run_is_ended_and_resumed_once(installation: Installation, number: signa
 def test_first_load_is_ended_and_done_again(tmp_path: Path, number: signal.Signals) -> None:
     installation = Installation(tmp_path / "home")
     step = "select count(*) from event_logs where dagster_event_type = 'STEP_START'"
-    with _up(installation) as process:
+    with _up(installation) as first:
         _wait_until(lambda: (installation.home / "postgres" / "postmaster.pid").exists(), seconds=60)
         _wait_until(lambda: installation.has_table("event_logs") and installation.query(step) != ["0"], seconds=120)
         (run_id,) = installation.query("select run_id from runs")
-        _stop(installation, process, number)
+        _stop(installation, first, number)
     with _up(installation) as process:
         _wait_until(lambda: run_id not in installation.query(GHOSTS), seconds=MAX_GHOST_SECONDS)
         assert installation.query(f"select status from runs where run_id = '{run_id}'") == [ENDED[number]]
