@@ -41,7 +41,7 @@ class Dagster:
         output = installation.run("env", **settings).stdout
         exported = (line.removeprefix("export ").partition("=") for line in output.splitlines())
         self._environment = installation.environment(
-            **settings, **{name: value.strip("'") for name, _, value in exported}
+            **(settings | {name: value.strip("'") for name, _, value in exported})
         )
         self.daemons: list[subprocess.Popen[bytes]] = []
 
