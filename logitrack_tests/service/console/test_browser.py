@@ -290,14 +290,6 @@ def test_failure_is_shown_with_a_way_to_try_again(browser: Any, site: Site):
         page.get_by_text("arrival 08:50").wait_for()
 
 
-def test_documentation_needs_no_inline_style(browser: Any, site: Site):
-    with visit(browser, site.base) as visited:
-        visited.open("/docs")
-        visited.page.get_by_role("button", name="POST /predict Predict the duration of a trip").click()
-        visited.page.get_by_role("button", name="Try it out").click()
-        assert visited.page.get_by_role("button", name="Execute").is_visible()
-
-
 def test_sign_in_is_accessible(browser: Any, site: Site):
     with visit(browser, site.base, expected=("401",)) as visited:
         visited.open("/")

@@ -100,7 +100,7 @@ function RunsFigure() {
                     <th scope="col" className="number">
                       Seconds
                     </th>
-                    <th scope="col">Problem</th>
+                    <th scope="col">Reason</th>
                     <th scope="col">
                       <span className="visually-hidden">Link</span>
                     </th>
@@ -116,7 +116,10 @@ function RunsFigure() {
                       <td>{monthsText(run)}</td>
                       <td>{instant(run.created_at)}</td>
                       <td className="number">{secondsText(run)}</td>
-                      <td className="wrap">{run.problem ?? run.reason ?? "–"}</td>
+                      <td className="wrap">
+                        {run.problem && <p className="problem">{run.problem}</p>}
+                        {run.reason ?? (run.problem ? "" : "–")}
+                      </td>
                       <td>
                         <a href={run.url}>Dagster</a>
                       </td>

@@ -1,5 +1,6 @@
 import { type FormEvent, lazy, Suspense, useMemo, useState } from "react";
 import { RequireRole } from "../../session/RequireRole";
+import { useAccount } from "../../session/session";
 import { Loaded } from "../../ui/Loaded";
 import { Empty, ErrorNotice, Loading } from "../../ui/Notice";
 import { choice, useUrlState } from "../../url";
@@ -164,30 +165,32 @@ function SavedQueries({ sql, onOpen }: { sql: string; onOpen: (sql: string) => v
 }
 
 function Connections() {
+  const name = useAccount().data?.username ?? "NAME";
   return (
     <details className="card">
       <summary>
         <h2>Connect your own tools</h2>
       </summary>
       <p>
-        <code>logitrack analyst-url</code> prints the address of a read-only PostgreSQL login for BI tools. The examples
-        below use it as <code>$URL</code>.
+        An admin gives you a read-only PostgreSQL address of your own, with <code>logitrack analyst-url {name}</code> or{" "}
+        <code>POST /accounts/{name}/database-login</code>. It is <code>$URL</code> below; <code>docs/analysts.md</code>{" "}
+        has the limits, and three questions with their answers.
       </p>
       <dl className="tools">
         <dt>psql</dt>
         <dd>
-          <code>psql "$URL" -c 'select * from analytics.documentation'</code>
+          <code>psql "$URL" -c 'select * from documentation'</code>
         </dd>
+        <dt>pandas</dt>
+        <dd>
+          <code>pd.read_sql("select * from months", create_engine(url))</code>, with postgresql+psycopg:// in the
+          address
+        </dd>
+        <dt>Metabase, Superset</dt>
+        <dd>kind PostgreSQL; host, port, user and password of the address; only the schema analytics</dd>
         <dt>DuckDB</dt>
         <dd>
-          <code>ATTACH '…' AS city (TYPE postgres, READ_ONLY)</code>, or the Parquet files of{" "}
-          <code>.logitrack/lake/silver</code> directly
-        </dd>
-        <dt>Metabase</dt>
-        <dd>database type PostgreSQL, with host, port, user and password of the address, schema analytics</dd>
-        <dt>Notebook</dt>
-        <dd>
-          <code>pandas.read_sql("select * from analytics.months", url)</code>
+          <code>select count(*) from '.logitrack/lake/silver/month=*/*.parquet'</code>: whole trips, without a server
         </dd>
       </dl>
     </details>
