@@ -18,7 +18,7 @@ from logitrack_service.console.files import ConsoleFiles
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1360, "height": 860}
-TIMEOUT_MILLISECONDS = 15_000
+TIMEOUT_MILLISECONDS = 30_000  # two workers and a browser share two cores
 FLAGS = (
     "--no-sandbox",  # Chromium as root
     "--disable-gpu",
