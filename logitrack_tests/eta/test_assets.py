@@ -36,6 +36,7 @@ def _run(asset: Any, home: Path, instance: DagsterInstance) -> ExecuteInProcessR
         "spark": SimpleNamespace(spark_session=None),
         "lake": LakeResource(home=str(home)),
         "registry": ModelRegistryResource(home=str(home)),
+        "policy": SimpleNamespace(promotion="gates"),
     }
     return materialize([asset], instance=instance, resources=resources, raise_on_error=False)
 

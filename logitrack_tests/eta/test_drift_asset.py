@@ -62,6 +62,7 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
                 drift_error_ratio=1.4,
                 live_error_worse_by=0.25,
                 retrain_cooldown_hours=24,
+                promotion="gates",
             ),
         }
         with DagsterInstance.ephemeral() as instance:
