@@ -25,7 +25,7 @@ demo: .venv/ready  ## run everything once, from trips to a prediction over HTTP
 # Two workers: one runs a whole installation, the other Spark; both then share the rest.
 test: lint console  ## lint, then every test but the long ones, with branch coverage
 	$(BIN)/python $(CONSOLE)/build.py --test
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadscope --no-loadscope-reorder --durations 15 \
+	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadscope --no-loadscope-reorder --durations 15 \
 	  --cov --cov-report term --cov-fail-under $(COVERAGE_FLOOR)
 
 proof: .venv/ready-dev  ## the tests of minutes: killed processes, hostile requests, whole installations

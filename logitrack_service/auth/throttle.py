@@ -78,8 +78,11 @@ async def delete_stale_counts(connection: AsyncConnection) -> None:
         .where(throttle.c.last_at < func.now() - RESET_AFTER)
         .limit(MAX_DELETED_COUNTS)
         .with_for_update(skip_locked=True)
+        # As a subquery it could be executed once for each row of the table, and then skips what it found before.
+        .cte("stale")
     )
-    await connection.execute(delete(throttle).where(tuple_(throttle.c.kind, throttle.c.subject).in_(stale)))
+    key = tuple_(throttle.c.kind, throttle.c.subject)
+    await connection.execute(delete(throttle).where(key.in_(select(stale.c.kind, stale.c.subject))))
 
 
 def _count_statement(limit: Limit, subject: str, cost: int) -> ReturningInsert[Any]:
