@@ -22,7 +22,7 @@ up: .venv/ready  ## run everything until Ctrl-C
 demo: .venv/ready  ## run everything once, from trips to a prediction over HTTP
 	@$(BIN)/logitrack demo
 
-# Two workers: one runs a whole installation, the other Spark; both then share the rest.
+# Three workers on two cores: many tests wait for a process or for PostgreSQL. Two begin with Spark and an installation.
 test: lint console  ## lint, then every test but the long ones, with branch coverage
 	$(BIN)/python $(CONSOLE)/build.py --test
 	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadscope --no-loadscope-reorder --durations 15 \

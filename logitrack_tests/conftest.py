@@ -1,6 +1,6 @@
 """Fixtures and scheduling for every test: one Spark session and one PostgreSQL a worker, folders of their own.
 
-`make test` runs two workers (pytest-xdist). Tests that share something expensive stay together: those of one running
+`make test` runs three workers (pytest-xdist). Tests that share something expensive stay together: those of one running
 installation and those that need Spark by folder, all others by file.
 """
 
@@ -47,7 +47,7 @@ def _group(path: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the long groups first, so that both workers end at about the same time."""
+    """Run the long groups first, so that all workers end at about the same time."""
 
     def rank(item: pytest.Item) -> int:
         group = _group(item.nodeid)

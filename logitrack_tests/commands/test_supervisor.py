@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -121,11 +122,20 @@ def test_reused_process_number_is_not_killed(tmp_path: Path) -> None:
         other.wait()
 
 
+def _child_with_argument(argument: str) -> psutil.Process:
+    """Return the child process whose last argument this is; numbers of processes are in no order once they wrap."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.cmdline()[-1:] == [argument]:
+                return child
+    raise AssertionError(f"no child process has the argument {argument}")
+
+
 def test_one_process_is_stopped_and_the_others_run_on(tmp_path: Path) -> None:
     supervisor = ProcessSupervisor(tmp_path)
     for name in ("first", "second"):
-        supervisor.start(name, [sys.executable, "-c", "import time; time.sleep(600)"], os.environ)
-    first, second = psutil.Process().children()[-2:]
+        supervisor.start(name, [sys.executable, "-c", "import time; time.sleep(600)", name], os.environ)
+    first, second = (_child_with_argument(name) for name in ("first", "second"))
     supervisor.stop_one("first")
     assert not first.is_running()
     assert second.is_running()
