@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from logitrack_assets.eta.artifact import ArtifactError, Predictor
 from logitrack_assets.eta.evaluation.sequential import Evidence
 from logitrack_assets.eta.features import TripBatch
+from logitrack_assets.eta.live_error import MIN_ACCOUNT_OUTCOMES
 from logitrack_assets.eta.registry import ModelRegistry
 from logitrack_assets.files import exclusive_lock, write_atomic
 
@@ -36,9 +37,6 @@ SETTLED_SECONDS = 10
 """Outcomes younger than this are read later: their transactions may still be under way."""
 
 MAX_ACCOUNT_SHARE = 1 / 3
-FREE_OUTCOMES = 30
-"""Outcomes of each account that count whatever its share."""
-
 _OUTCOMES = """
     select prediction_id::text, reported_at, account_id, pickup_zone, dropoff_zone, pickup_at, distance_miles, fleet,
            real_minutes
@@ -246,6 +244,7 @@ def compare(shadow: Shadow, outcomes: Outcomes, champion: Predictor, challenger:
 
     An account beyond `MAX_ACCOUNT_SHARE` of at least three accounts adds nothing until the others have caught up, so
     that no single one decides; whether an outcome counts depends on earlier ones only, as the test demands.
+    The first `MIN_ACCOUNT_OUTCOMES` of each account always count.
     """
     evidence, accounts = shadow.evidence, dict(shadow.accounts)
     gains = np.abs(champion.minutes(outcomes.trips) - outcomes.minutes)
@@ -254,7 +253,7 @@ def compare(shadow: Shadow, outcomes: Outcomes, champion: Predictor, challenger:
         if evidence.decision != "undecided":
             break
         counted = accounts.get(account, 0)
-        if counted >= FREE_OUTCOMES and len(accounts) >= 3 and counted > MAX_ACCOUNT_SHARE * evidence.outcomes:
+        if counted >= MIN_ACCOUNT_OUTCOMES and len(accounts) >= 3 and counted > MAX_ACCOUNT_SHARE * evidence.outcomes:
             continue
         accounts[account] = counted + 1
         evidence.add(gain)

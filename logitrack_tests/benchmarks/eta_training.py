@@ -8,8 +8,6 @@ Silver months of `--home` but the newest are repeated to the requested number of
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.regression import GBTRegressor
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from logitrack_assets.eta.artifact import to_minutes
@@ -34,8 +32,8 @@ from logitrack_assets.eta.training.strategy import STRATEGIES, TreeParameters
 from logitrack_assets.eta.trip_counts import count_trips
 from logitrack_assets.eta.variant import Variant
 from logitrack_assets.lake import Lake
-from logitrack_assets.spark import spark_config
 from logitrack_tests.benchmarks.memory import PeakMemory
+from logitrack_tests.benchmarks.spark_session import benchmark_session
 
 
 def fit_plain_gbt(frame: DataFrame) -> FittedModel:
@@ -54,7 +52,7 @@ def fit_plain_gbt(frame: DataFrame) -> FittedModel:
 def main() -> None:
     """Print seconds, memory and error of each estimator."""
     arguments = _arguments()
-    session = _session(arguments)
+    session = benchmark_session(master=arguments.master, driver_memory=arguments.driver_memory)
     lake = Lake(arguments.home)
     trips = silver_trips(session, [lake.silver(month) for month in lake.silver_months()])
     counts = count_trips(trips)
@@ -96,16 +94,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--driver-memory", default="2g")
     return parser.parse_args()
-
-
-def _session(arguments: argparse.Namespace) -> SparkSession:
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = SparkSession.builder
-    for key, value in spark_config(master=arguments.master, driver_memory=arguments.driver_memory).items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    return session
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ from pydantic import BaseModel
 from pyspark.ml import Pipeline
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.regression import GBTRegressor
-from pyspark.sql import SparkSession
 
-from logitrack_assets.spark import spark_config
+from logitrack_tests.benchmarks.spark_session import benchmark_session
 from logitrack_tests.service.processes import free_port
 
 COLUMNS = ["pickup_zone", "dropoff_zone", "hour", "weekday"]
@@ -39,11 +38,7 @@ class Ride(BaseModel):
 
 def spark_app() -> FastAPI:
     """The application, with its model trained."""
-    builder = SparkSession.builder
-    for key, value in spark_config(master="local[2]", driver_memory="1g").items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
+    spark = benchmark_session(master="local[2]", driver_memory="1g")
     dice = np.random.default_rng(0)
     rows = pd.DataFrame({name: dice.integers(1, 24, 20_000) for name in COLUMNS})
     rows["minutes"] = 5 + rows["hour"] + dice.normal(size=len(rows))

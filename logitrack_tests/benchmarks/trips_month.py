@@ -25,7 +25,6 @@ from logitrack_assets.lake import Lake
 from logitrack_assets.months import Month
 from logitrack_assets.nyc_calendar import holidays_in
 from logitrack_assets.settings import get_settings
-from logitrack_assets.spark import spark_config
 from logitrack_assets.trips.file_schema import plan_reading
 from logitrack_assets.trips.ingest import ingest_file
 from logitrack_assets.trips.manifest import load_manifest
@@ -37,6 +36,7 @@ from logitrack_assets.trips.warehouse_load import load_sample, load_stats
 from logitrack_assets.warehouse import Warehouse
 from logitrack_tests.benchmarks import bootstrap
 from logitrack_tests.benchmarks.memory import PeakMemory
+from logitrack_tests.benchmarks.spark_session import benchmark_session
 
 T = TypeVar("T")
 ZONES = Path(__file__).parents[2] / "logitrack_assets" / "reference" / "zones.csv"
@@ -122,11 +122,7 @@ def main() -> None:
 
 def measure(scratch: Path, source: Path, months: list[str], arguments: argparse.Namespace) -> None:
     """Run all measurements and print their results."""
-    builder = SparkSession.builder
-    for key, value in spark_config(master=arguments.master, driver_memory=arguments.memory).items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
+    spark = benchmark_session(master=arguments.master, driver_memory=arguments.memory)
     lake, memory = Lake(scratch / "home"), PeakMemory()
     for month in months:
         ingest_file(lake, Source(str(source)), "yellow", month)

@@ -16,8 +16,9 @@ from logitrack_assets.database import psycopg_dsn
 from logitrack_assets.eta import shadow as shadow_module
 from logitrack_assets.eta.artifact import ArtifactError
 from logitrack_assets.eta.features import TripBatch
+from logitrack_assets.eta.live_error import MIN_ACCOUNT_OUTCOMES
 from logitrack_assets.eta.registry import ModelRegistry
-from logitrack_assets.eta.shadow import FREE_OUTCOMES, Outcomes, Shadow, ShadowFile, compare
+from logitrack_assets.eta.shadow import Outcomes, Shadow, ShadowFile, compare
 from logitrack_tests.service.models import promote_model, publish_model
 
 Connection = psycopg.Connection[Any]
@@ -165,5 +166,5 @@ def test_no_account_decides_alone(models: ModelRegistry) -> None:
     outcomes = Outcomes(rides, np.where(account == 4, 60.0, 10.0), account, now, str(uuid.uuid4()))
     ended = compare(begun, outcomes, models.load(begun.champion), models.load(challenger))
     assert ended.result is None
-    assert FREE_OUTCOMES <= ended.accounts[4] <= ended.outcomes / 3 + 1
+    assert MIN_ACCOUNT_OUTCOMES <= ended.accounts[4] <= ended.outcomes / 3 + 1
     assert ended.accounts[1] == 60

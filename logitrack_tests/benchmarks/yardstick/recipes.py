@@ -6,8 +6,6 @@ with the signature of `Recipe` and name it to the yardstick as `module:function`
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -31,7 +28,7 @@ from logitrack_assets.eta.training.strategy import TrainingOptions
 from logitrack_assets.eta.variant import Variant
 from logitrack_assets.lake import Lake
 from logitrack_assets.nyc_calendar import hour_of_day
-from logitrack_assets.spark import spark_config
+from logitrack_tests.benchmarks.spark_session import benchmark_session
 
 LEVEL = 0.8
 """Share of the trips that every interval should cover."""
@@ -156,12 +153,7 @@ RECIPES: dict[str, Recipe] = {
 
 @lru_cache(maxsize=1)  # one training answers with and without distance
 def _trained(lake: Lake) -> Predictor:
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = SparkSession.builder
-    for key, value in spark_config(master="local[*]", driver_memory="4g").items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    session = benchmark_session(master="local[*]", driver_memory="4g")
     with tempfile.TemporaryDirectory() as folder:
         models = ModelRegistry(Path(folder))
         candidate = train_candidate(session, lake, models, TrainingOptions())
